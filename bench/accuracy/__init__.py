@@ -1,0 +1,1 @@
+"""Accuracy of a pass over a dataset."""

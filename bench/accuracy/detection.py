@@ -1,0 +1,76 @@
+"""COCO box mAP of a pass over annotated images, by pycocotools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bench.accuracy.outputs import detection_outputs
+from bench.backends.base import Arrays, Signature
+from bench.errors import DataError
+from bench.inputs.batches import Batch
+from bench.inputs.items import read_annotations
+from bench.record import Accuracy
+
+ROLES = ("boxes", "scores", "classes", "count")
+STATISTICS = (
+    "map", "map50", "map75", "map_small", "map_medium", "map_large",
+    "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
+)  # fmt: skip
+
+
+class BoxMap:
+    """Collects detections and evaluates them on the images that were seen."""
+
+    def __init__(self, signature: Signature, annotation_path: str, class_offset: int) -> None:
+        self._names = detection_outputs(signature)
+        self._truth = _load_truth(annotation_path)
+        self._offset = class_offset
+        self._seen: list[int] = []
+        self._rows: list[Any] = []  # image id, x, y, width, height, score, category: as COCO.loadRes takes them
+
+    def add(self, batch: Batch, outputs: Arrays) -> None:
+        """Take one batch's outputs in; boxes are y1, x1, y2, x2 in 0..1 of the image's own size."""
+        boxes, scores, classes, counts = (np.asarray(outputs[self._names[role]]) for role in ROLES)
+        for row, item in enumerate(batch.items):
+            self._seen.append(item.id)
+            count = round(float(np.ravel(counts)[row]))
+            if count:
+                image = self._truth.imgs[item.id]
+                kept = boxes[row, :count], scores[row, :count], classes[row, :count] - self._offset
+                self._rows.append(_rows(item.id, *kept, image["height"], image["width"]))
+
+    def result(self) -> Accuracy:
+        """The twelve COCO figures as fractions."""
+        if not self._rows:
+            return Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=len(self._seen))
+        evaluation = COCOeval(self._truth, self._truth.loadRes(np.concatenate(self._rows)), "bbox")
+        evaluation.params.imgIds = self._seen
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+        figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
+        known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
+        return Accuracy(metrics=known, num_images=len(self._seen))
+
+
+def _load_truth(path: str) -> Any:
+    truth = COCO()
+    truth.dataset = read_annotations(path)
+    truth.dataset.setdefault("info", {})  # loadRes copies it
+    try:
+        for annotation in truth.dataset["annotations"]:
+            annotation.setdefault("iscrowd", 0)
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
+        truth.createIndex()
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{path}: an annotation has no usable {error}") from error
+    return truth
+
+
+def _rows(image_id: int, boxes: Any, scores: Any, classes: Any, height: int, width: int) -> Any:
+    y1, x1, y2, x2 = (boxes.astype(np.float64) * (height, width, height, width)).T
+    return np.stack([np.full(len(boxes), image_id), x1, y1, x2 - x1, y2 - y1, scores, classes], axis=1)

@@ -1,0 +1,172 @@
+"""Assertions: expressions over a case's statistics, parsed into a tiny language. Nothing is ever run as Python.
+
+    map >= native.map - 0.005        a statistic, and the native case's
+    speedup >= 1.3 and fallbacks == 0
+    statistics['map'] > (0.268 - 0.005)      the original examples' spelling
+
+Numbers, statistics, + - * /, comparisons, and, or, not, and abs, min, max: that is all there is.
+"""
+
+from __future__ import annotations
+
+import ast
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal
+
+from bench.errors import ConfigError, nearest
+from bench.record import Check, Record
+from bench.statistics import METRICS, summarize
+
+Outcome = Literal["passed", "failed", "inconclusive"]
+
+OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_,
+    ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
+    ast.Eq: operator.eq, ast.NotEq: operator.ne,
+}  # fmt: skip
+FUNCTIONS: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max}
+STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
+RELATIVE = {"speedup", "compute_speedup", "throughput_speedup"}
+
+
+def parse_assertion(expression: str, source: str) -> ast.expr:
+    """The expression's tree; an error that names `source` for anything outside the language or an unknown statistic."""
+    try:
+        tree = ast.parse(expression.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        raise ConfigError(f"{source}: {expression!r}: not an expression: {error}") from error
+    for node in _walk(tree):
+        _check(node, expression, source)
+    if not _is_condition(tree):
+        raise ConfigError(f"{source}: {expression!r}: compares nothing; write a condition such as `top1 >= 0.9`")
+    return tree
+
+
+def check_assertion(expression: str, record: Record, native: Record | None) -> Check | None:
+    """The outcome for one case; None where the expression is about something this case cannot have."""
+    tree = parse_assertion(expression, "assertions")
+    wanted = set(_names(tree))
+    if _is_about_others(wanted, record):
+        return None
+    mine = summarize(record, native)
+    theirs = summarize(native) if native is not None else None
+    values: dict[str, float] = {}
+    for name in sorted(wanted):
+        summary = theirs if name.startswith("native.") else mine
+        plain = name.removeprefix("native.")
+        if summary is None or plain not in summary.values:
+            why = "no native case to compare with" if summary is None else summary.absent.get(plain, "not measured")
+            outcome = _outcome_without(plain, summary)
+            return _checked(record.case.id, expression, outcome, f"{name}: {why}")
+        values[name] = summary.values[plain]
+    return _judge(tree, values, record.case.id, expression)
+
+
+def _judge(tree: ast.expr, values: Mapping[str, float], case_id: str, expression: str) -> Check:
+    seen = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
+    try:
+        outcome: Outcome = "passed" if _evaluate(tree, values) else "failed"
+    except ZeroDivisionError:
+        return _checked(case_id, expression, "failed", f"{seen}: division by zero")
+    return _checked(case_id, expression, outcome, seen)
+
+
+def _checked(case_id: str, expression: str, outcome: Outcome, explanation: str) -> Check:
+    return Check(case_id=case_id, expression=expression, outcome=outcome, explanation=explanation)
+
+
+def _outcome_without(name: str, summary: Any) -> Outcome:
+    """A percentile that too few samples support cannot be judged; anything else that is missing has failed."""
+    return "inconclusive" if summary is not None and "samples of the" in summary.absent.get(name, "") else "failed"
+
+
+def _is_about_others(wanted: set[str], record: Record) -> bool:
+    """Whether the expression names statistics that a case of this task and backend never has."""
+    optimization, task = record.case.optimization, record.case.model.task
+    if optimization.precision_mode == "native" and (wanted & RELATIVE or any(n.startswith("native.") for n in wanted)):
+        return True
+    plain = {name.removeprefix("native.") for name in wanted}
+    detection = {name for name in METRICS if name.startswith(("map", "ar1", "ar_"))}
+    if plain & (detection if task == "classification" else {"top1", "top5"}):
+        return True
+    return bool(plain & {"fallbacks", "engines", "share_converted"}) and optimization.backend != "tf-trt"
+
+
+def _walk(tree: ast.expr) -> Iterator[ast.AST]:
+    """All nodes but the parts of names, which are checked as a whole."""
+    yield tree
+    if isinstance(tree, ast.Attribute | ast.Subscript):
+        return
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.expr):
+            if not (isinstance(tree, ast.Call) and child is tree.func):
+                yield from _walk(child)
+        else:
+            yield child
+
+
+def _check(node: ast.AST, expression: str, source: str) -> None:
+    if isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
+        name = _name(node)
+        plain = None if name is None else name.removeprefix("native.")
+        if plain not in METRICS:
+            shown = ast.unparse(node)
+            hint = nearest(plain or shown, METRICS) or f"; known: {', '.join(METRICS)}"
+            raise ConfigError(f"{source}: {expression!r}: unknown statistic {shown!r}{hint}")
+    elif isinstance(node, ast.Call):
+        plain_call = isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and node.args and not node.keywords
+        if not plain_call:
+            raise ConfigError(f"{source}: {expression!r}: {ast.unparse(node.func)!r} is not allowed in an assertion")
+    elif isinstance(node, ast.Constant):
+        if isinstance(node.value, bool) or not isinstance(node.value, int | float):
+            raise ConfigError(f"{source}: {expression!r}: {ast.unparse(node)} is not a number")
+    elif not isinstance(node, STRUCTURE) and type(node) not in OPERATORS:
+        what = ast.unparse(node) if isinstance(node, ast.expr) else type(node).__name__
+        raise ConfigError(f"{source}: {expression!r}: {what!r} is not allowed in an assertion")
+
+
+def _name(node: ast.AST) -> str | None:
+    """`map`, `native.map`, `statistics['map']` as a statistic's name; None for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "native":
+        return f"native.{node.attr}"
+    if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "statistics":
+        key = node.slice
+        return key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
+    return None
+
+
+def _names(tree: ast.expr) -> Iterator[str]:
+    for node in _walk(tree):
+        name = _name(node)
+        if name is not None:
+            yield name
+
+
+def _is_condition(tree: ast.expr) -> bool:
+    if isinstance(tree, ast.BoolOp):
+        return all(_is_condition(value) for value in tree.values)
+    if isinstance(tree, ast.UnaryOp) and isinstance(tree.op, ast.Not):
+        return _is_condition(tree.operand)
+    return isinstance(tree, ast.Compare)
+
+
+def _evaluate(node: ast.expr, values: Mapping[str, float]) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp):
+        return OPERATORS[type(node.op)](_evaluate(node.operand, values))
+    if isinstance(node, ast.BinOp):
+        return OPERATORS[type(node.op)](_evaluate(node.left, values), _evaluate(node.right, values))
+    if isinstance(node, ast.BoolOp):
+        outcomes = (_evaluate(value, values) for value in node.values)
+        return all(outcomes) if isinstance(node.op, ast.And) else any(outcomes)
+    if isinstance(node, ast.Compare):
+        terms = [_evaluate(term, values) for term in (node.left, *node.comparators)]
+        return all(OPERATORS[type(op)](a, b) for op, a, b in zip(node.ops, terms, terms[1:], strict=False))
+    if isinstance(node, ast.Call):
+        return FUNCTIONS[ast.unparse(node.func)](*(_evaluate(argument, values) for argument in node.args))
+    return values[_name(node) or ""]

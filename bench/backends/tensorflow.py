@@ -1,0 +1,148 @@
+"""Native TensorFlow: the baseline that everything else is held against. Also the session of TF-TRT's functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import tensorflow as tf
+
+from bench.backends.base import Arrays, Preparation, Signature
+from bench.errors import BackendUnavailable, ModelError
+from bench.graphs.savedmodel import SERVING_SIGNATURE, read_signature
+from bench.record import Case, Conversion, Optimization
+
+Tensors = Mapping[str, Any]
+
+
+class TensorFlowBackend:
+    """Runs a SavedModel's signature as it is, inside one tf.function."""
+
+    def check(self, optimization: Optimization) -> None:
+        """Set the process up: GPU memory on demand, TF32 as asked for."""
+        if optimization.precision_mode != "native":
+            raise BackendUnavailable(f"backend tensorflow runs native alone, not {optimization.precision_mode}")
+        set_up(optimization)
+
+    def signature(self, case: Case, model_dir: Path) -> Signature:
+        """The SavedModel's serving signature."""
+        return read_signature(model_dir)
+
+    def open(self, preparation: Preparation) -> TensorFlowSession:
+        """Load the SavedModel and trace its signature for the case's batches."""
+        with preparation.phase("load"):
+            loaded = load(preparation.model_dir)
+            function = wrap(loaded.signatures[SERVING_SIGNATURE], preparation)
+        return TensorFlowSession(function, loaded, None)
+
+    def environment(self) -> dict[str, Any]:
+        """TensorFlow's build and modes."""
+        build = tf.sysconfig.get_build_info()
+        return {
+            "tensorflow": tf.__version__,
+            "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
+            "gpus": len(tf.config.list_physical_devices("GPU")),
+            "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+            "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            **{key: str(build[key]) for key in ("cuda_version", "cudnn_version") if key in build},
+        }
+
+
+class TensorFlowSession:
+    """A concrete function with its weights."""
+
+    def __init__(self, function: Callable[..., Tensors], keep: Any, conversion: Conversion | None) -> None:
+        self.conversion = conversion
+        self._function = function
+        self._keep = keep  # a signature holds its variables weakly
+        self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
+        self._device = "GPU:0" if self._has_gpu else "CPU:0"
+
+    def infer(self, batch: Arrays) -> Arrays:
+        """Host arrays in, host arrays out; fetching them waits for the device."""
+        outputs = self._function(**{name: tf.constant(array) for name, array in batch.items()})
+        return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+    def stage(self, batch: Arrays) -> Tensors:
+        """Copy a batch to the GPU, or into TensorFlow's own memory on a CPU."""
+        with tf.device(self._device):
+            staged = {name: tf.identity(tf.constant(array)) for name, array in batch.items()}
+        self.wait(staged)
+        return staged
+
+    def launch(self, staged: Tensors) -> Tensors:
+        """Start one inference; its outputs stay on the device."""
+        return self._function(**staged)
+
+    def wait(self, pending: Tensors) -> None:
+        """Return when the GPU has finished all that was launched; on a CPU a call returns when it is done."""
+        if self._has_gpu:
+            tf.test.experimental.sync_devices()
+
+    def prove(self, batch: Arrays) -> Conversion | None:
+        """Nothing was converted, so there is nothing to prove."""
+        return self.conversion
+
+    def peak_gpu_bytes(self) -> int | None:
+        """The peak of TensorFlow's GPU allocator."""
+        return int(tf.config.experimental.get_memory_info("GPU:0")["peak"]) if self._has_gpu else None
+
+    def __enter__(self) -> TensorFlowSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._keep = None
+
+
+def set_up(optimization: Optimization) -> None:
+    """What must be set before TensorFlow touches the GPU."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(optimization.tf32)
+
+
+def load(model_dir: Path) -> Any:
+    """A loaded SavedModel; a ModelError where TensorFlow cannot read it."""
+    try:
+        return tf.saved_model.load(str(model_dir))
+    except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
+        raise ModelError(f"{model_dir}: TensorFlow cannot load it: {error}") from error
+
+
+def wrap(signature: Any, preparation: Preparation) -> Callable[..., Tensors]:
+    """The signature inside a tf.function for the case's shapes.
+
+    An eager call of a loaded signature costs more than a small model itself, so native and converted models are both
+    called this way.
+    """
+    names = [spec.name for spec in preparation.signature.outputs]
+
+    def call(**inputs: Any) -> Tensors:
+        return _with_names(signature(**inputs), names)
+
+    specs = {name: _spec(array, preparation) for name, array in preparation.sample.items()}
+    function = tf.function(call, jit_compile=preparation.optimization.xla or None, autograph=False)
+    concrete: Callable[..., Tensors] = function.get_concrete_function(**specs)
+    return concrete
+
+
+def _with_names(outputs: Tensors, names: Sequence[str]) -> Tensors:
+    """The outputs by their own names.
+
+    Where engines must not be built at run time, TF-TRT saves a function whose outputs are output_0, output_1, ... in
+    the order of the original names (seen in TensorFlow 2.14.1).
+    """
+    numbered = [f"output_{i}" for i in range(len(names))]
+    if set(outputs) == set(names) or set(outputs) != set(numbered):
+        return outputs
+    return {name: outputs[number] for name, number in zip(sorted(names), numbered, strict=True)}
+
+
+def _spec(array: Any, preparation: Preparation) -> Any:
+    fixed = preparation.case.image_shape is not None
+    shape = array.shape if fixed else (array.shape[0], *(None,) * (array.ndim - 2), array.shape[-1])
+    return tf.TensorSpec(shape, array.dtype)

@@ -1,0 +1,1 @@
+"""A TensorFlow graph out of what users have: SavedModels, Keras architectures."""

@@ -1,0 +1,38 @@
+"""A SavedModel out of an architecture of tf.keras.applications, with random weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import tensorflow as tf
+from filelock import FileLock
+
+from bench.errors import ModelError, nearest
+
+
+def export_application(name: str, image_shape: tuple[int, int], seed: int, folder: Path) -> Path:
+    """Build the architecture in inference mode with seeded weights and save it; made once a folder."""
+    target = folder / f"{name}-{image_shape[0]}x{image_shape[1]}-seed{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        if not target.is_dir():
+            partial = target.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            _export(name, image_shape, seed, partial)
+            partial.rename(target)
+    return target
+
+
+def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) -> None:
+    build = getattr(tf.keras.applications, name, None)
+    if build is None or not name[0].isupper():
+        known = [n for n in dir(tf.keras.applications) if n[0].isupper()]
+        raise ModelError(f"keras_application: no architecture {name!r} in this TensorFlow{nearest(name, known)}")
+    tf.keras.utils.set_random_seed(seed)
+    network = build(weights=None, input_shape=(*image_shape, 3))
+    module = tf.Module()
+    module.network = network
+    spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
+    serve = tf.function(lambda images: {"probabilities": network(images, training=False)}, input_signature=[spec])
+    tf.saved_model.save(module, str(target), signatures={"serving_default": serve})

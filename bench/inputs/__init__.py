@@ -1,0 +1,1 @@
+"""Batches of arrays out of datasets."""

@@ -1,0 +1,61 @@
+"""Batches of preprocessed images, made by threads ahead of their use, in order and in bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.backends.base import Array
+from bench.inputs.items import Item
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one batch, [batch size, height, width, 3]; the last ones may be padding."""
+
+    images: Array
+    items: tuple[Item, ...]  # as many as are not padding
+
+    @property
+    def count(self) -> int:
+        """Images that are not padding."""
+        return len(self.items)
+
+
+def iterate_batches(
+    items: Sequence[Item], batch_size: int, load: Callable[[Item], Array], workers: int | None = None
+) -> Iterator[Batch]:
+    """All items in order; the last batch is padded with its last image, so that every batch has one shape.
+
+    At most two batches, and an image for each worker, are held ahead of the consumer. Pillow frees the interpreter
+    while it decodes and resizes, so threads keep all cores busy without copying pixels between processes.
+    """
+    workers = workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+        images = _ahead(pool, load, items, batch_size * 2 + workers)
+        for start in range(0, len(items), batch_size):
+            group = tuple(items[start : start + batch_size])
+            loaded = list(itertools.islice(images, len(group)))
+            yield Batch(np.stack(loaded + loaded[-1:] * (batch_size - len(group))), group)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, load: Callable[[Item], Array], items: Iterable[Item], depth: int
+) -> Iterator[Array]:
+    waiting: deque[Future[Array]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(load, item))
+            if len(waiting) >= depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

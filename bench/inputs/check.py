@@ -1,0 +1,104 @@
+"""python -m bench.inputs.check: whether a case's images can be read, before anything is measured.
+
+Runs as a child, so that a large annotation file never weighs on the parent. Takes one line of JSON on standard input,
+gives the number of images, or what is wrong, as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from PIL import Image
+
+from bench.errors import BenchError, DataError
+from bench.inputs.items import Item, list_items
+from bench.record import Dataset
+
+END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+
+
+def check_data(dataset: Dataset, num_images: int, calibration: Dataset | None, num_calibration: int | None) -> int:
+    """The number of images that will be evaluated; raises DataError for the first that cannot be."""
+    items = list_items(dataset, num_images)
+    _check_images(items)
+    if calibration is not None and calibration.format != "synthetic":
+        ours = list_items(calibration, num_calibration)
+        _check_images(ours)
+        refuse_overlap(items, ours)
+    return len(items)
+
+
+def refuse_overlap(evaluated: Sequence[Item], calibration: Sequence[Item]) -> None:
+    """An error if an image, by content, is both evaluated and calibrated on."""
+    by_size = defaultdict(list)
+    for item in evaluated:
+        if item.path is not None:
+            by_size[item.path.stat().st_size].append(item.path)
+    for item in calibration:
+        if item.path is None:
+            continue
+        for other in by_size.get(item.path.stat().st_size, ()):
+            if _digest(other) == _digest(item.path):
+                raise DataError(
+                    f"{item.path}: calibrated on and evaluated ({other}); calibrate on images of another split"
+                )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_images(items: Iterable[Item]) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for problem in pool.map(_problem, (item.path for item in items if item.path is not None)):
+            if problem:
+                raise DataError(problem)
+
+
+def _problem(path: Path) -> str | None:
+    """What is wrong with a file. A file without its end marker is decoded to see whether anything is missing."""
+    try:
+        with Image.open(path) as image:
+            marker = END_MARKERS.get(image.format or "")
+            if marker is None or marker not in _tail(path):
+                image.load()
+    except FileNotFoundError:
+        return f"{path}: no such image"
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"{path}: cannot be decoded: {error}"
+    return None
+
+
+def _tail(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 64))
+        return file.read()
+
+
+def main() -> int:
+    """Check what standard input describes."""
+    request = json.loads(sys.stdin.readline())
+    calibration = request["calibration"]
+    try:
+        count = check_data(
+            Dataset.model_validate(request["dataset"]),
+            request["num_images"],
+            None if calibration is None else Dataset.model_validate(calibration),
+            request["num_calibration"],
+        )
+    except BenchError as error:
+        print(json.dumps({"error": str(error)}))
+        return error.exit_code
+    print(json.dumps({"num_images": count}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""Start a worker for a case, watch it, time its phases out, and turn a crash into a Failure."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from bench.errors import DataError
+from bench.record import Case, Dataset, Failure, FailureKind, Record
+
+LOG_TAIL_BYTES = 4000
+Listener = Callable[[str, int, int], None]  # phase, done, total (0: not known)
+
+# What TF-TRT and TensorRT say when an engine did not come to be, or did not run.
+WARNINGS = (
+    "Engine creation for", "Found no engine in cache", "Running native segment for", "Failed to execute engine",
+    "Engine retrieval for input shapes", "segments with at least minimum_segment_size",
+)  # fmt: skip
+
+
+@dataclass
+class Watched:
+    """What is known of a running worker."""
+
+    parts: dict[str, Any] = field(default_factory=dict)
+    phase: str = "load"
+
+
+def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
+    """The record of a case that ran in a process of its own; on Ctrl-C the worker is stopped and the record says so."""
+    started, begin = datetime.now(timezone.utc), time.monotonic()
+    watched = Watched()
+    with log_path.open("wb") as log:
+        process, events = _start(case, log)
+        with events:
+            try:
+                failure = _watch(process, events, watched, case.phase_timeout_s, listen)
+            except KeyboardInterrupt:
+                failure = _stopped("interrupted", watched, "stopped by Ctrl-C")
+            finally:
+                _kill(process)
+    return _assemble(case, started, time.monotonic() - begin, watched, failure, log_path)
+
+
+def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+    """The worker in a session of its own, so that Ctrl-C reaches the parent alone."""
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "bench.worker", "--events", str(write_end)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True
+    )
+    os.close(write_end)
+    if process.stdin is not None:
+        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
+            stdin.write(case.model_dump_json().encode() + b"\n")
+    return process, open(read_end, "rb", buffering=0)
+
+
+def _watch(
+    process: subprocess.Popen[bytes], events: IO[bytes], watched: Watched, timeout_s: float, listen: Listener
+) -> Failure | None:
+    """Take events in until the worker closes its end; blocks in between. A phase that takes too long is a failure."""
+    buffered = b""
+    deadline = time.monotonic() + timeout_s
+    with selectors.DefaultSelector() as selector:
+        selector.register(events, selectors.EVENT_READ)
+        while True:
+            if not selector.select(max(0.0, deadline - time.monotonic())):
+                return _stopped("time-out", watched, f"took longer than phase_timeout_s, {timeout_s:g} s")
+            chunk = os.read(events.fileno(), 1 << 16)
+            if not chunk:
+                return _ending(process, watched)
+            *lines, buffered = (buffered + chunk).split(b"\n")
+            for line in lines:
+                if _take(json.loads(line), watched, listen):
+                    deadline = time.monotonic() + timeout_s
+
+
+def _take(event: dict[str, Any], watched: Watched, listen: Listener) -> bool:
+    """Take one event in; True if it begins a phase."""
+    if event["event"] == "part":
+        watched.parts[event["name"]] = event["value"]
+    elif event["event"] == "progress":
+        listen(watched.phase, event["done"], event["total"])
+    else:
+        watched.phase = event["name"]
+        listen(watched.phase, 0, 0)
+    return bool(event["event"] == "phase")
+
+
+def _ending(process: subprocess.Popen[bytes], watched: Watched) -> Failure | None:
+    """How a worker ended that closed its events: well, with a failure of its own, or by a signal."""
+    try:
+        code = process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        return _stopped("time-out", watched, "the worker was done but did not end")
+    if "failure" in watched.parts:
+        return Failure.model_validate(watched.parts.pop("failure"))
+    if code == -signal.SIGKILL:
+        return _stopped(
+            "out-of-memory", watched, "killed by SIGKILL: most likely by the kernel, which ran out of memory"
+        )
+    if code < 0:
+        return _stopped("crash", watched, f"crashed: {signal.Signals(-code).name}")
+    return None if code == 0 else _stopped("crash", watched, f"ended with exit code {code} and no word")
+
+
+def _stopped(kind: FailureKind, watched: Watched, message: str) -> Failure:
+    return Failure(kind=kind, phase=watched.phase, message=message)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End the worker and whatever it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _assemble(
+    case: Case, started: datetime, seconds: float, watched: Watched, failure: Failure | None, log_path: Path
+) -> Record:
+    log = log_path.read_bytes()
+    if failure is not None:
+        failure = failure.model_copy(update={"log_tail": log[-LOG_TAIL_BYTES:].decode(errors="replace")})
+    data = {
+        "case": case,
+        "started": started,
+        "seconds": seconds,
+        "failure": failure,
+        "notes": _notes(log),
+        **watched.parts,
+    }
+    return Record.model_validate(data)
+
+
+def _notes(log: bytes) -> tuple[str, ...]:
+    """Lines of the log in which TF-TRT says that an engine was not built or did not run."""
+    lines = [line.strip() for line in log.decode(errors="replace").splitlines() if "TF-TRT Warning" in line]
+    return tuple(dict.fromkeys(line for line in lines if any(warning in line for warning in WARNINGS)))
+
+
+def check_data(cases: Iterable[Case]) -> None:
+    """Check the images of all cases in a child process; raises the first error that it finds."""
+    requests = dict.fromkeys(_request(case) for case in cases)
+    for request in requests:
+        command = [sys.executable, "-m", "bench.inputs.check"]
+        done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
+        answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed"}')
+        if "error" in answer:
+            raise DataError(answer["error"])
+
+
+def _request(case: Case) -> str:
+    def dumped(dataset: Dataset | None) -> Any:
+        return None if dataset is None else dataset.model_dump(mode="json")
+
+    return json.dumps(
+        {
+            "dataset": dumped(case.dataset),
+            "num_images": case.num_images,
+            "calibration": dumped(case.calibration),
+            "num_calibration": case.optimization.num_calib_images,
+        }
+    )

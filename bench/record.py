@@ -1,0 +1,232 @@
+"""What is kept of one case: frozen records of raw measurements, and their JSON form.
+
+Statistics are computed from these on reading (statistics.py), never stored in them. The worker sends a record's parts
+as they come to be; the parent assembles and stores them. Nothing here imports TensorFlow.
+
+Format history:
+1 - first format
+Methodology history (records of different methodology are not compared):
+1 - latency, compute and pipelined throughput; warm-up counted in iterations; nearest-rank percentiles
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from bench.errors import ConfigError
+
+FORMAT_VERSION = 1
+METHODOLOGY_VERSION = 1
+
+Task = Literal["classification", "detection"]
+Precision = Literal["native", "FP32", "FP16", "INT8"]
+BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
+FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
+
+PHASES = (
+    "load", "convert", "calibrate", "build", "save", "reload", "first inference",
+    "warm-up", "measure", "accuracy", "profile",
+)  # fmt: skip
+
+
+class Part(BaseModel):
+    """Base of all records: frozen, strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class Model(Part):
+    """A model as a worker gets it: where it lies and how to feed it."""
+
+    name: str
+    task: Task
+    path: str | None = None  # a SavedModel folder
+    keras_application: str | None = None  # built with random weights where there is no path
+    random_weights: bool = False  # accuracy is then not reported
+    image_shape: tuple[int, int] | None = None  # height, width
+    preprocess: str = "raw"
+    class_offset: int = 0  # the model's class i is the dataset's label i - class_offset
+
+
+class Dataset(Part):
+    """Images as a worker gets them."""
+
+    name: str
+    format: Literal["coco", "labels", "images", "synthetic"]
+    images_dir: str | None = None
+    annotation_path: str | None = None  # format coco
+    labels_path: str | None = None  # format labels: lines "path label"
+
+
+class Optimization(Part):
+    """How a model is converted and run: the resolved optimization_config."""
+
+    backend: BackendName
+    requested_backend: str  # what the config said; differs where it said "auto"
+    precision_mode: Precision
+    minimum_segment_size: int = 2
+    max_workspace_size_bytes: int = 1 << 32
+    maximum_cached_engines: int = 100
+    use_calibration: bool = True
+    calib_batch_size: int = 1
+    num_calib_images: int | None = None
+    calib_image_shape: tuple[int, int] | None = None
+    output_path: str | None = None
+    xla: bool = False
+    tf32: bool = True
+
+
+class Case(Part):
+    """One model x optimization x dataset x batch size: all that a worker needs to know."""
+
+    id: str
+    model: Model
+    optimization: Optimization
+    dataset: Dataset
+    calibration: Dataset | None = None
+    batch_size: int
+    image_shape: tuple[int, int] | None  # height, width; None: every image in its own size
+    num_images: int
+    num_warmup_iterations: int
+    num_iterations: int
+    seed: int = 0
+    phase_timeout_s: float
+    display_every: int = 100
+    scratch_dir: str = ""
+    output_path: str | None = None
+    comparison: str  # cases of the same comparison differ in optimization alone, and share one table
+
+
+class Phase(Part):
+    """How long one phase took."""
+
+    name: str
+    seconds: float
+
+
+class Samples(Part):
+    """Raw times of one timed loop, in the order in which they were taken."""
+
+    times_ns: tuple[int, ...]  # one a batch
+    images: tuple[int, ...]  # images in each batch, padding not counted
+    warmup_ns: tuple[int, ...] = ()
+
+
+class Throughput(Part):
+    """Raw times of the pipelined loop: each block launches many batches and waits once."""
+
+    block_ns: tuple[int, ...]
+    launches_per_block: int
+    images_per_launch: int
+
+
+class Accuracy(Part):
+    """The figures of one pass over the dataset, as fractions."""
+
+    metrics: dict[str, float]
+    num_images: int
+
+
+class Conversion(Part):
+    """What was built, and the proof of what ran."""
+
+    converter: str  # "TF-TRT 8.5.3", "LiteRT 2.21.0"
+    engines: int | None = None  # TRTEngineOps in the converted graph
+    nodes_before: int | None = None
+    nodes_after: int | None = None
+    share_converted: float | None = None  # of the nodes before conversion
+    bytes_before: int | None = None
+    bytes_after: int | None = None
+    calibration_images: int | None = None
+    calibration_sha256: str | None = None
+    engine_executions: int | None = None  # seen in a separate, profiled pass
+    native_executions: int | None = None  # TRTEngineOps that fell back to TensorFlow in that pass
+    warnings: tuple[str, ...] = ()
+    details: dict[str, Any] = {}
+
+
+class Gpu(Part):
+    """A GPU as NVML describes it."""
+
+    name: str
+    memory_bytes: int
+    compute_capability: str | None = None
+
+
+class Environment(Part):
+    """What a record was measured on."""
+
+    hostname: str
+    platform: str
+    cpu: str
+    cpu_count: int
+    memory_bytes: int
+    python: str
+    gpus: tuple[Gpu, ...] = ()
+    driver: str | None = None
+    cuda_driver: str | None = None
+    packages: dict[str, str] = {}
+    git_commit: str | None = None
+    variables: dict[str, str] = {}  # environment variables that change results
+    details: dict[str, Any] = {}  # what only the loaded libraries know
+
+
+class Failure(Part):
+    """Why a case has no, or not all, results."""
+
+    kind: FailureKind
+    phase: str
+    message: str
+    log_tail: str = ""
+
+
+class Check(Part):
+    """What became of one assertion for one case."""
+
+    case_id: str
+    expression: str
+    outcome: Literal["passed", "failed", "inconclusive"]
+    explanation: str
+
+
+class Record(Part):
+    """What is kept of one case."""
+
+    format_version: int = FORMAT_VERSION
+    methodology_version: int = METHODOLOGY_VERSION
+    case: Case
+    started: datetime
+    seconds: float = 0.0
+    environment: Environment | None = None
+    phases: tuple[Phase, ...] = ()
+    conversion: Conversion | None = None
+    first_inference_ns: int | None = None
+    latency: Samples | None = None
+    compute: Samples | None = None
+    throughput: Throughput | None = None
+    accuracy: Accuracy | None = None
+    peak_host_bytes: int | None = None
+    peak_gpu_bytes: int | None = None
+    notes: tuple[str, ...] = ()
+    failure: Failure | None = None
+
+
+def read_record(text: str, source: str) -> Record:
+    """Parse a record's JSON; `source` names it in errors. Refuses formats that this version does not know."""
+    try:
+        data = json.loads(text)
+        version = data["format_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise ConfigError(f"{source}: not a record: no JSON object with a format_version") from error
+    if version != FORMAT_VERSION:
+        raise ConfigError(f"{source}: format version {version!r} is not {FORMAT_VERSION}, the only one known here")
+    try:
+        return Record.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{source}: not a record of this program: {key}: {first['msg']}") from error

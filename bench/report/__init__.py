@@ -1,0 +1,1 @@
+"""What is shown of records: functions from records to text, pages and pictures; the caller writes the files."""

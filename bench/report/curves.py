@@ -1,0 +1,128 @@
+"""Pictures of single samples and of accuracy against throughput."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from bench.report.comparison import Column, Comparison
+from bench.report.marks import DASHES, marks, wrap
+from bench.statistics import ACCURACY_METRICS
+
+LOGARITHMIC_FROM = 8
+PANELS_ACROSS = 2
+AXIS_NAMES = {"map": "COCO mAP at IoU 0.50:0.95", "top1": "top-1 accuracy"}
+
+
+def draw_distribution(comparison: Comparison) -> Figure | None:
+    """The share of batches that took at most so long, a line per case; None where nothing was timed."""
+    timed = [(column, _sorted_ms(column)) for column in comparison.columns]
+    timed = [(column, times) for column, times in timed if times]
+    if not timed:
+        return None
+    looks = marks(column.label for column in comparison.columns)
+    labels = [wrap(f"{column.label} ({len(times)} batches)", 90) for column, times in timed]
+    across = 2 if max(map(len, labels)) < 45 else 1
+    figure = Figure(figsize=(7.5, 3.9 + _legend_inches(labels, across)), layout="constrained")
+    axes = figure.add_subplot()
+    for number, ((column, times), label) in enumerate(zip(timed, labels, strict=True)):
+        shares = [rank / len(times) for rank in range(len(times) + 1)]
+        axes.step(
+            [times[0], *times], shares, where="post", label=label, linestyle=DASHES[number % len(DASHES)],
+            linewidth=1.6, markersize=5, markevery=_marked(len(times), number), **looks[column.label],
+        )  # fmt: skip
+    _label_distribution(axes, timed)
+    figure.suptitle(wrap(f"Distribution of latency: {comparison.title}", 80), fontsize=11)
+    figure.legend(loc="outside lower center", ncols=across, frameon=False, handlelength=4)
+    return figure
+
+
+def draw_trade_off(comparisons: Sequence[Comparison]) -> Figure | None:
+    """Accuracy against throughput, a panel per comparison, a mark per mode; None where no case has both."""
+    shown = [(comparison, _points(comparison)) for comparison in comparisons]
+    shown = [(comparison, points) for comparison, points in shown if points]
+    if not shown:
+        return None
+    looks = marks(column.label for _, points in shown for column, _, _ in points)
+    across = min(PANELS_ACROSS, len(shown))
+    down = math.ceil(len(shown) / across)
+    names = [wrap(label, 60) for label in looks]
+    legend_columns = 4 if max(map(len, names)) < 20 else 1
+    height = 0.8 + 2.9 * down + _legend_inches(names, legend_columns)
+    figure = Figure(figsize=(max(5.5, 3.75 * across), height), layout="constrained")
+    for number, (comparison, points) in enumerate(shown, 1):
+        _draw_panel(figure.add_subplot(down, across, number), comparison, points, looks)
+    figure.suptitle("Accuracy against throughput", fontsize=11)
+    handles = [Line2D([], [], linestyle="none", markersize=8, **look) for look in looks.values()]
+    figure.legend(handles, names, loc="outside lower center", ncols=legend_columns, frameon=False)
+    return figure
+
+
+def _sorted_ms(column: Column) -> list[float]:
+    latency = column.record.latency
+    return [] if latency is None else sorted(time / 1e6 for time in latency.times_ns)
+
+
+def _legend_inches(labels: Sequence[str], across: int) -> float:
+    return math.ceil(len(labels) / across) * (0.07 + 0.15 * max(len(label.splitlines()) for label in labels))
+
+
+def _marked(count: int, number: int) -> tuple[int, int]:
+    """Some ten marks on a line, at other places than its neighbour's."""
+    step = max(1, count // 10)
+    return (number * step // 5) % step, step
+
+
+def _label_distribution(axes: Axes, timed: Sequence[tuple[Column, Sequence[float]]]) -> None:
+    longest = max(times[-1] for _, times in timed)
+    if longest > LOGARITHMIC_FROM * min(times[0] for _, times in timed):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_xlabel("latency of one batch (ms)")
+    axes.set_ylabel("share of batches that took at most so long")
+    axes.set_ylim(0, 1.02)
+    axes.grid()
+
+
+def _points(comparison: Comparison) -> list[tuple[Column, float, float]]:
+    """The cases that have both figures: throughput, accuracy."""
+    found = []
+    for column in comparison.columns:
+        values = column.summary.values
+        name = _accuracy_name(column)
+        speed = values.get("throughput_fps", values.get("avg_throughput_fps"))
+        if name and speed is not None:
+            found.append((column, speed, values[name]))
+    return found
+
+
+def _accuracy_name(column: Column) -> str:
+    return next((name for name in ACCURACY_METRICS if name in column.summary.values), "")
+
+
+def _draw_panel(
+    axes: Axes,
+    comparison: Comparison,
+    points: Sequence[tuple[Column, float, float]],
+    looks: dict[str, dict[str, Any]],
+) -> None:
+    for column, speed, accuracy in points:
+        axes.plot([speed], [accuracy], linestyle="none", markersize=8, **looks[column.label])
+    axes.set_title(wrap(comparison.title, 44), fontsize=9)
+    in_flight = all("throughput_fps" in column.summary.values for column, _, _ in points)
+    axes.set_xlabel("images/s, several batches in flight" if in_flight else "images/s")
+    axes.set_ylabel(AXIS_NAMES[_accuracy_name(points[0][0])])
+    axes.set_xlim(0, 1.12 * max(speed for _, speed, _ in points))
+    lowest, highest = min(a for _, _, a in points), max(a for _, _, a in points)
+    margin = max(0.15 * (highest - lowest), 0.005)
+    axes.set_ylim(lowest - margin, highest + margin)
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.grid()

@@ -1,0 +1,133 @@
+"""What is known of a case and of the machine beside its statistics, as pairs of a name and a text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.record import Conversion, Environment, Optimization, Record
+from bench.report.grid import byte_scale, plain, significant
+
+Facts = tuple[tuple[str, str], ...]
+
+
+def environment_facts(environment: Environment) -> Facts:
+    """The machine, its GPUs and the versions of what ran on it."""
+    known = [
+        ("host", environment.hostname),
+        ("platform", environment.platform),
+        ("CPU", f"{environment.cpu}, {environment.cpu_count} cores"),
+        ("memory", size(environment.memory_bytes)),
+        *(_gpu_fact(number, environment) for number in range(len(environment.gpus))),
+        ("driver", environment.driver),
+        ("CUDA driver", environment.cuda_driver),
+        ("Python", environment.python),
+        *sorted(environment.packages.items()),
+        ("git commit", environment.git_commit),
+        *sorted(environment.variables.items()),
+        *((name, str(value)) for name, value in environment.details.items()),
+    ]
+    return _present(known)
+
+
+def case_facts(record: Record) -> Facts:
+    """What ran in a case, and when."""
+    case, optimization = record.case, record.case.optimization
+    shape = "every image in its own size" if case.image_shape is None else "x".join(map(str, case.image_shape))
+    return _present(
+        [
+            ("model", case.model.name),
+            ("backend", _backend(optimization.backend, optimization.requested_backend)),
+            ("precision", optimization.precision_mode),
+            *_settings(optimization),
+            ("dataset", case.dataset.name),
+            ("calibration", None if case.calibration is None else case.calibration.name),
+            ("batch size", str(case.batch_size)),
+            ("image shape (height x width)", shape),
+            ("images in the accuracy pass", None if record.accuracy is None else str(record.accuracy.num_images)),
+            ("timed batches", None if record.latency is None else str(len(record.latency.times_ns))),
+            ("warm-up batches", None if record.latency is None else str(len(record.latency.warmup_ns))),
+            ("seed", str(case.seed)),
+            ("started", record.started.isoformat(timespec="seconds")),
+            ("took", f"{record.seconds:.1f} s"),
+        ]
+    )
+
+
+def conversion_facts(conversion: Conversion | None) -> Facts:
+    """What a conversion built, and the proof of what ran."""
+    if conversion is None:
+        return ()
+    return _present(
+        [
+            ("converter", conversion.converter),
+            ("engines", _count(conversion.engines)),
+            ("nodes before, after", _change(_count(conversion.nodes_before), _count(conversion.nodes_after))),
+            ("share of nodes converted", _share(conversion.share_converted)),
+            ("size before, after", _change(_size(conversion.bytes_before), _size(conversion.bytes_after))),
+            ("calibration images", _count(conversion.calibration_images)),
+            ("calibration SHA-256", conversion.calibration_sha256),
+            ("engine executions seen", _count(conversion.engine_executions)),
+            ("executions that fell back to TensorFlow", _count(conversion.native_executions)),
+            *(("warning", warning) for warning in conversion.warnings),
+            *((name, str(value)) for name, value in conversion.details.items()),
+        ]
+    )
+
+
+def phase_facts(record: Record) -> Facts:
+    """Seconds of each phase, in the order in which they ran."""
+    return _present((phase.name, f"{phase.seconds:.3f}") for phase in record.phases)
+
+
+def size(count: int) -> str:
+    """A number of bytes in the unit in which it is best read."""
+    divisor, unit = byte_scale([count])
+    return f"{significant(count / divisor)} {unit}"
+
+
+def _present(pairs: Iterable[tuple[str, str | None]]) -> Facts:
+    return tuple((plain(name), plain(value)) for name, value in pairs if value)
+
+
+def _gpu_fact(number: int, environment: Environment) -> tuple[str, str]:
+    gpu = environment.gpus[number]
+    capability = f", compute capability {gpu.compute_capability}" if gpu.compute_capability else ""
+    return f"GPU {number}", f"{gpu.name}, {size(gpu.memory_bytes)}{capability}"
+
+
+def _settings(optimization: Optimization) -> Facts:
+    """The settings that the case's backend heeds."""
+    if optimization.backend == "tensorflow":
+        return ("XLA", _on(optimization.xla)), ("TF32", _on(optimization.tf32))
+    if optimization.backend == "tf-trt":
+        return (
+            ("minimum segment size", str(optimization.minimum_segment_size)),
+            ("workspace", size(optimization.max_workspace_size_bytes)),
+            ("cached engines, at most", str(optimization.maximum_cached_engines)),
+            ("TF32", _on(optimization.tf32)),
+        )
+    return ()
+
+
+def _on(value: bool) -> str:
+    return "on" if value else "off"
+
+
+def _backend(backend: str, requested: str) -> str:
+    return backend if backend == requested else f"{backend} (asked for: {requested})"
+
+
+def _count(value: int | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _size(value: int | None) -> str | None:
+    return None if value is None else size(value)
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{100 * value:.1f} %"
+
+
+def _change(before: str | None, after: str | None) -> str | None:
+    return None if before is None and after is None else f"{before or '?'}, {after or '?'}"

@@ -1,0 +1,164 @@
+"""A comparison as cells of text, which the screen, Markdown and HTML then dress in their own way."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.report.comparison import Column, Comparison, Row
+
+NO_VALUE = "–"
+FAILED = "-"
+COUNTS = ("engines", "fallbacks")
+SCREEN = (
+    "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p95_latency_ms", "p99_latency_ms",
+    "avg_throughput_fps", "compute_ms", "throughput_fps",
+    "map", "map - native", "top1", "top1 - native", "top5", "speedup", "throughput_speedup",
+    "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks",
+)  # fmt: skip
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value as text; `best` asks for emphasis."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of a table."""
+
+    name: str
+    unit: str
+    text: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table's lines, and what is to be said below it."""
+
+    labels: tuple[str, ...]
+    lines: tuple[Line, ...]
+    footnotes: tuple[str, ...]
+    failures: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
+    """A comparison's rows as text: those named, in that order, or all. A row without any value is a footnote only."""
+    rows = {row.name: row for row in comparison.rows}
+    chosen = [rows[name] for name in (rows if names is None else names) if name in rows]
+    shown = [row for row in chosen if any(value is not None for value in row.values)]
+    footnotes: dict[str, None] = {}
+    lines = [_line(row, comparison.columns, footnotes) for row in shown]
+    if comparison.failures:
+        lines.append(_failure_line(comparison.columns))
+    unseen = filter(None, (_unseen(row, comparison.columns) for row in chosen if row not in shown))
+    return Grid(
+        labels=tuple(plain(column.label) for column in comparison.columns),
+        lines=tuple(lines),
+        footnotes=(*(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)), *unseen),
+        failures=tuple(describe_failure(column) for column in comparison.failures),
+        notes=tuple(plain(note) for note in comparison.notes),
+    )
+
+
+def plain(text: str) -> str:
+    """Text without terminal escapes and control characters; line ends and tabs stay."""
+    return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
+
+
+def significant(value: float, digits: int = 4) -> str:
+    """A number with that many significant digits, without an exponent unless it is tiny; whole digits all stay."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    rounded = float(f"{value:.{digits - 1}e}")
+    decimals = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:.{digits - 1}g}" if decimals > 7 else f"{value:.{max(0, decimals)}f}"
+
+
+def difference(value: float) -> str:
+    """A signed difference of fractions, with four decimals where they tell something."""
+    if value == 0:
+        return "0"
+    return f"{value:+.4f}" if abs(value) >= 0.00005 else f"{value:+.0e}"
+
+
+def describe_failure(column: Column) -> str:
+    """Which case failed, of what kind, in which phase, and why, on one line."""
+    failure = column.record.failure
+    if failure is None:
+        return ""
+    message = " ".join(plain(failure.message).split())
+    return f"{plain(column.label)}: {failure.kind} in phase {failure.phase!r}: {message}"
+
+
+def byte_scale(values: Sequence[float | None]) -> tuple[float, str]:
+    """The binary unit in which the largest value is best read: divisor and name."""
+    largest = max((value for value in values if value is not None), default=0)
+    for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if largest >= 1024**power:
+            return 1024.0**power, name
+    return 1.0, "bytes"
+
+
+def _line(row: Row, columns: Sequence[Column], footnotes: dict[str, None]) -> Line:
+    divisor, unit = byte_scale(row.values) if row.unit == "bytes" else (1.0, row.unit)
+    texts = [None if value is None else _number(row, value / divisor) for value in row.values]
+    best = _best(row, columns, texts)
+    cells = tuple(
+        Cell(_missing(row.name, reason, column, footnotes)) if text is None else Cell(text, best=text in best)
+        for text, reason, column in zip(texts, row.absent, columns, strict=True)
+    )
+    return Line(row.name, unit, row.text, cells)
+
+
+def _number(row: Row, value: float) -> str:
+    if row.is_difference:
+        return difference(value)
+    return f"{value:.0f}" if row.name in COUNTS else significant(value)
+
+
+def _best(row: Row, columns: Sequence[Column], texts: Sequence[str | None]) -> set[str]:
+    """The best value as it is displayed, so that what looks equal is treated as equal; none where all are."""
+    finished = [
+        (value, text)
+        for value, text, column in zip(row.values, texts, columns, strict=True)
+        if value is not None and text is not None and not column.failed
+    ]
+    if row.higher_is_better is None or len({text for _, text in finished}) < 2:
+        return set()
+    return {(max if row.higher_is_better else min)(finished)[1]}
+
+
+def _missing(name: str, reason: str | None, column: Column, footnotes: dict[str, None]) -> str:
+    if column.failed:
+        return FAILED
+    if not reason:
+        return NO_VALUE
+    footnote = plain(f"{name}: {reason}")
+    footnotes.setdefault(footnote)
+    return NO_VALUE + _mark(list(footnotes).index(footnote) + 1)
+
+
+def _unseen(row: Row, columns: Sequence[Column]) -> str:
+    reasons = [reason for reason, column in zip(row.absent, columns, strict=True) if reason and not column.failed]
+    return plain(f"no {row.name}: {'; '.join(dict.fromkeys(reasons))}") if reasons else ""
+
+
+def _mark(number: int) -> str:
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def _failure_line(columns: Sequence[Column]) -> Line:
+    failures = [column.record.failure for column in columns]
+    cells = tuple(Cell(f"{failure.kind} in {failure.phase}" if failure else "") for failure in failures)
+    return Line("failure", "", "what kind of failure, and in which phase", cells)

@@ -1,0 +1,54 @@
+"""Write a run's reports, and show its tables on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.record import Check, Record
+from bench.report.comparison import compare_cases
+from bench.report.exports import original_statistics
+from bench.report.html import page
+from bench.report.plots import plots
+from bench.report.tables import csv_text, markdown, rich_tables
+from bench.statistics import summarize
+from bench.store import replace_atomic
+
+
+def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str, checks: Sequence[Check]) -> None:
+    """comparison.md, comparison.csv, comparison.html and plots/ in the run's folder, made anew from its records."""
+    comparisons = compare_cases(records)
+    environment = next((record.environment for record in records if record.environment is not None), None)
+    pictures = plots(comparisons)
+    for name, data in pictures.items():
+        replace_atomic(run / "plots" / name, data)
+    replace_atomic(run / "comparison.md", markdown(comparisons, environment, verdict, checks).encode())
+    replace_atomic(run / "comparison.csv", csv_text(comparisons).encode())
+    replace_atomic(run / "comparison.html", page(title, comparisons, environment, pictures, verdict, checks).encode())
+
+
+def write_statistics(records: Sequence[Record], native: Mapping[str, Record]) -> None:
+    """The original statistics file of every case whose config names one."""
+    wanted = [record for record in records if record.case.output_path is not None]
+    for record in wanted:
+        path = Path(record.case.output_path or "")
+        if len(wanted) > 1:
+            path = path.with_name(f"{path.stem}.{record.case.id}{path.suffix}")
+        summary = summarize(record, native.get(record.case.comparison))
+        replace_atomic(path, original_statistics(record, summary).encode())
+
+
+def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path) -> None:
+    """Tables, what became of the assertions, the verdict, and where it all lies."""
+    console.print(rich_tables(compare_cases(records)))
+    for check in checks:
+        where = f"{check.case_id}: " if check.case_id else ""
+        console.print(
+            f"{check.outcome.upper():<12} {where}{check.expression}  ({check.explanation})",
+            markup=False,
+            soft_wrap=True,
+        )
+    console.print(f"Verdict: {verdict}", style="bold", markup=False)
+    console.print(f"Results: {run}", markup=False, highlight=False, soft_wrap=True)

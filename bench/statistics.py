@@ -1,0 +1,178 @@
+"""Statistics of a record: what the tables show and what assertions can name.
+
+A percentile is the nearest rank: the smallest sample that at least that share of samples does not exceed (NumPy's
+"inverted_cdf"). One that the number of samples cannot support is null, with the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from bench.record import Record
+
+PERCENTILES = (90, 95, 99)
+CONFIDENCE = 0.99
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What one statistic is: its unit, what it says, and which direction is better."""
+
+    name: str
+    unit: str
+    text: str
+    higher_is_better: bool | None = None
+
+
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric("avg_latency_ms", "ms", "mean time of one batch, host arrays in to host arrays out", False),
+        Metric("median_latency_ms", "ms", "median of the same times", False),
+        Metric("min_latency_ms", "ms", "shortest of them", False),
+        Metric("max_latency_ms", "ms", "longest of them", False),
+        Metric("p90_latency_ms", "ms", "90th percentile of them", False),
+        Metric("p95_latency_ms", "ms", "95th percentile of them", False),
+        Metric("p99_latency_ms", "ms", "99th percentile of them", False),
+        Metric("avg_throughput_fps", "images/s", "images over the sum of those times, one batch at a time", True),
+        Metric("compute_ms", "ms", "median time of one batch that is on the device already and stays there", False),
+        Metric("throughput_fps", "images/s", "images a second with several batches in flight", True),
+        Metric("speedup", "x", "the native case's median latency over this case's", True),
+        Metric("compute_speedup", "x", "the native case's compute time over this case's", True),
+        Metric("throughput_speedup", "x", "this case's pipelined throughput over the native case's", True),
+        Metric("map", "", "COCO mean average precision at IoU 0.50:0.95", True),
+        Metric("map50", "", "COCO average precision at IoU 0.50", True),
+        Metric("map75", "", "COCO average precision at IoU 0.75", True),
+        Metric("map_small", "", "COCO average precision, objects under 32x32 pixels", True),
+        Metric("map_medium", "", "COCO average precision, objects of 32x32 to 96x96 pixels", True),
+        Metric("map_large", "", "COCO average precision, objects above 96x96 pixels", True),
+        Metric("ar1", "", "COCO average recall, at most 1 detection an image", True),
+        Metric("ar10", "", "COCO average recall, at most 10 detections an image", True),
+        Metric("ar100", "", "COCO average recall, at most 100 detections an image", True),
+        Metric("ar_small", "", "COCO average recall, objects under 32x32 pixels", True),
+        Metric("ar_medium", "", "COCO average recall, objects of 32x32 to 96x96 pixels", True),
+        Metric("ar_large", "", "COCO average recall, objects above 96x96 pixels", True),
+        Metric("top1", "", "share of images whose most likely class is the label", True),
+        Metric("top5", "", "share of images whose label is among the five most likely classes", True),
+        Metric("first_inference_ms", "ms", "the first inference after loading", False),
+        Metric("conversion_s", "s", "convert, calibrate, build, save and reload together", False),
+        Metric("model_bytes", "bytes", "size of what is loaded for inference", False),
+        Metric("engines", "", "TensorRT engines in the converted graph", None),
+        Metric("share_converted", "", "share of the graph's nodes that the conversion replaced", True),
+        Metric("fallbacks", "", "engines that ran in TensorFlow instead, in a profiled pass", False),
+        Metric("peak_host_bytes", "bytes", "most host memory that the worker held", False),
+        Metric("peak_gpu_bytes", "bytes", "most GPU memory that TensorFlow held", False),
+    )
+}
+ACCURACY_METRICS = ("map", "top1")
+CONVERSION_PHASES = ("convert", "calibrate", "build", "save", "reload")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A case's statistics by name; `absent` tells why a value that belongs here is missing."""
+
+    values: Mapping[str, float]
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def percentile(samples: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile of unsorted samples; `percent` in (0, 100]."""
+    rank = math.ceil(percent * len(samples) / 100)
+    return sorted(samples)[max(rank, 1) - 1]
+
+
+def samples_needed(percent: float, confidence: float = CONFIDENCE) -> int:
+    """How many samples support a percentile: 64 for the 90th, 662 for the 99th.
+
+    The least n of which at most one lies above the percentile with a probability of no more than 1 - confidence:
+    MLCommons LoadGen's early-stopping rule with one overrun.
+    """
+    p, n = percent / 100, 2
+    while p**n + n * (1 - p) * p ** (n - 1) > 1 - confidence:
+        n += 1
+    return n
+
+
+def summarize(record: Record, native: Record | None = None) -> Summary:
+    """All statistics of a record; `native` is the case to hold it against."""
+    values: dict[str, float] = {}
+    absent: dict[str, str] = {}
+    for part in (_latency, _device, _accuracy, _costs):
+        part(record, values, absent)
+    if native is not None:
+        _relative(values, summarize(native).values)
+    if record.failure is not None:
+        absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
+    return Summary(values, {name: why for name, why in absent.items() if name not in values})
+
+
+def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    if record.latency is None or not record.latency.times_ns:
+        return
+    times = [t / 1e6 for t in record.latency.times_ns]
+    values["avg_latency_ms"] = fmean(times)
+    values["median_latency_ms"] = median(times)
+    values["min_latency_ms"] = min(times)
+    values["max_latency_ms"] = max(times)
+    values["avg_throughput_fps"] = sum(record.latency.images) / (sum(times) / 1e3)
+    for percent in PERCENTILES:
+        name, needed = f"p{percent}_latency_ms", samples_needed(percent)
+        if len(times) >= needed:
+            values[name] = percentile(times, percent)
+        else:
+            absent[name] = f"{len(times)} samples of the {needed} that p{percent} needs"
+
+
+def _device(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    if record.compute is not None and record.compute.times_ns:
+        values["compute_ms"] = median(record.compute.times_ns) / 1e6
+    if record.throughput is not None and record.throughput.block_ns:
+        blocks = record.throughput
+        images = blocks.launches_per_block * blocks.images_per_launch
+        values["throughput_fps"] = images / (median(blocks.block_ns) / 1e9)
+
+
+def _accuracy(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    if record.accuracy is not None:
+        values.update(record.accuracy.metrics)
+        return
+    name = "map" if record.case.model.task == "detection" else "top1"
+    if record.case.model.random_weights:
+        absent[name] = "random weights"
+    elif record.case.dataset.format in ("synthetic", "images"):
+        absent[name] = "images without labels"
+
+
+def _costs(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    if record.first_inference_ns is not None:
+        values["first_inference_ms"] = record.first_inference_ns / 1e6
+    conversion = [phase.seconds for phase in record.phases if phase.name in CONVERSION_PHASES]
+    if conversion:
+        values["conversion_s"] = sum(conversion)
+    _take(values, "peak_host_bytes", record.peak_host_bytes)
+    _take(values, "peak_gpu_bytes", record.peak_gpu_bytes)
+    if record.conversion is not None:
+        _take(values, "model_bytes", record.conversion.bytes_after)
+        _take(values, "engines", record.conversion.engines)
+        _take(values, "share_converted", record.conversion.share_converted)
+        _take(values, "fallbacks", record.conversion.native_executions)
+
+
+def _take(values: dict[str, float], name: str, value: float | None) -> None:
+    if value is not None:
+        values[name] = value
+
+
+def _relative(values: dict[str, float], native: Mapping[str, float]) -> None:
+    ratios: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
+        ("speedup", "median_latency_ms", lambda mine, theirs: theirs / mine),
+        ("compute_speedup", "compute_ms", lambda mine, theirs: theirs / mine),
+        ("throughput_speedup", "throughput_fps", lambda mine, theirs: mine / theirs),
+    )
+    for name, source, ratio in ratios:
+        if values.get(source) and native.get(source):
+            values[name] = ratio(values[source], native[source])

@@ -1,0 +1,102 @@
+"""results/: one folder a run. Writes are atomic; nothing that is there is overwritten."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from bench.errors import ConfigError, StoreError
+from bench.record import FORMAT_VERSION, METHODOLOGY_VERSION, Check, Record, read_record
+
+SUITE_FILE = "suite.json"
+
+
+def create_run(results: Path, suite: str) -> Path:
+    """A new folder results/<suite>/<UTC time>-<short id>/; a ConfigError where it cannot be written."""
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    folder = results / suite / f"{stamp}-{secrets.token_hex(3)}"
+    try:
+        folder.mkdir(parents=True)
+        write_atomic(folder / SUITE_FILE, b"{}")
+        (folder / SUITE_FILE).unlink()
+    except (OSError, StoreError) as error:
+        raise ConfigError(
+            f"{results}: results cannot be written there: {error}; choose another with --results"
+        ) from error
+    return folder
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; refuses a path that exists."""
+    if path.exists():
+        raise StoreError(f"{path}: exists already; results are never overwritten")
+    replace_atomic(path, data)
+
+
+def replace_atomic(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, in place of what may be there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def save_record(run: Path, record: Record) -> None:
+    """Keep one case's record."""
+    write_atomic(run / f"{record.case.id}.json", record.model_dump_json().encode())
+
+
+def save_suite(
+    run: Path, name: str, config: Mapping[str, Any], cases: Iterable[str], ending: Mapping[str, Any]
+) -> None:
+    """Keep what was run and how it ended."""
+    suite = {
+        "format_version": FORMAT_VERSION,
+        "methodology_version": METHODOLOGY_VERSION,
+        "name": name,
+        "config": config,
+        "cases": list(cases),
+        **ending,
+    }
+    write_atomic(run / SUITE_FILE, json.dumps(suite, indent=1).encode())
+
+
+def load_records(run: Path) -> tuple[Record, ...]:
+    """The records of a run, in the order of its cases."""
+    suite = read_suite(run)
+    files = [run / f"{case}.json" for case in suite["cases"]]
+    return tuple(read_record(file.read_text(encoding="utf-8"), str(file)) for file in files if file.is_file())
+
+
+def load_checks(run: Path) -> tuple[Check, ...]:
+    """The outcomes of a run's assertions."""
+    return tuple(Check.model_validate(check) for check in read_suite(run).get("assertions", ()))
+
+
+def read_suite(run: Path) -> dict[str, Any]:
+    """A run's suite.json; a ConfigError where there is none."""
+    file = run / SUITE_FILE
+    try:
+        suite = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{run}: not a finished run: {file} cannot be read: {error}") from error
+    if suite.get("format_version") != FORMAT_VERSION:
+        raise ConfigError(f"{file}: format version {suite.get('format_version')!r} is not {FORMAT_VERSION}")
+    return dict(suite)

@@ -1,0 +1,121 @@
+"""A suite: all cases that a config expands to, resolved and checked before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.assertions import parse_assertion
+from bench.config import SECTIONS, BenchmarkSection, Config, json_type, parse, read_json
+from bench.errors import ConfigError, nearest
+from bench.record import Case
+from bench.resolve import SHOWN_IN_ID, plain, resolve_case
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What one config runs."""
+
+    name: str
+    source: Path
+    config: Mapping[str, Any]  # as given, after --set
+    cases: tuple[Case, ...]
+    assertions: tuple[str, ...]
+    benchmark: BenchmarkSection  # for the keys that are the same in all cases
+
+
+def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] = ()) -> Suite:
+    """The suite of a config file; every mistake that can be found without running a model is found here."""
+    data = apply_settings(read_json(path), settings)
+    config = parse(data, str(path))
+    for index, expression in enumerate(config.assertions):
+        parse_assertion(expression, f"{path}: assertions[{index}]")
+    combinations = expand(data, config.matrix, str(path))
+    cases = [resolve_case(combination, values, path) for combination, values in combinations]
+    cases = _with_unique_ids(cases, [values for _, values in combinations])
+    return Suite(
+        config.name or path.stem, path, data, _selected(cases, select, path), config.assertions, config.benchmark
+    )
+
+
+def apply_settings(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+    """The object with each KEY=VALUE put in; a matrix over the same key gives way to it."""
+    data = copy.deepcopy(data)
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write KEY=VALUE, such as benchmark_config.batch_size=8")
+        _check_key(key, f"--set {setting}", allow_top=True)
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        _put(data, key, value)
+        if isinstance(data.get("matrix"), dict):
+            data["matrix"].pop(key, None)
+    return data
+
+
+def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -> list[tuple[Config, dict[str, Any]]]:
+    """A config for every combination of the matrix, with the values that make it."""
+    for key, values in matrix.items():
+        _check_key(key, f"{source}: matrix.{key}")
+        if not values:
+            raise ConfigError(f"{source}: matrix.{key}: []: needs at least one value")
+        if len({json.dumps(value) for value in values}) < len(values):
+            raise ConfigError(f"{source}: matrix.{key}: {json.dumps(values)}: a value stands there twice")
+    combinations = []
+    for combination in itertools.product(*matrix.values()):
+        chosen = dict(zip(matrix, combination, strict=True))
+        one = copy.deepcopy({key: value for key, value in data.items() if key != "matrix"})
+        for key, value in chosen.items():
+            _put(one, key, value)
+        combinations.append((parse(one, source + (" (with its matrix)" if matrix else "")), chosen))
+    return combinations
+
+
+def _put(data: dict[str, Any], key: str, value: Any) -> None:
+    *sections, last = key.split(".")
+    for section in sections:
+        data = data.setdefault(section, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{key}: {section} is not an object but {json_type(data)}")
+    data[last] = value
+
+
+def _check_key(key: str, where: str, allow_top: bool = False) -> None:
+    known = [f"{section}.{name}" for section, model in SECTIONS.items() for name in model.model_fields]
+    if allow_top:
+        known += ["name", "assertions"]
+    if key not in known:
+        hint = nearest(key, known) or "; write section.key, such as optimization_config.precision_mode"
+        raise ConfigError(f"{where}: unknown key{hint}")
+
+
+def _with_unique_ids(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> list[Case]:
+    """Ids tell apart what the matrix varies beyond model, precision and batch size."""
+    ids = [case.id for case in cases]
+    if len(set(ids)) == len(ids):
+        return cases
+    named = []
+    for case, chosen in zip(cases, values, strict=True):
+        rest = [f"{k.partition('.')[2]}_{plain(v)}" for k, v in chosen.items() if k not in SHOWN_IN_ID]
+        named.append(case.model_copy(update={"id": "-".join([case.id, *rest])}))
+    return named
+
+
+def _selected(cases: Sequence[Case], patterns: Sequence[str], path: Path) -> tuple[Case, ...]:
+    if not patterns:
+        return tuple(cases)
+    kept = tuple(case for case in cases if any(fnmatch.fnmatchcase(case.id, pattern) for pattern in patterns))
+    if not kept:
+        raise ConfigError(
+            f"{path}: --select {' '.join(patterns)}: no such case; there are: {', '.join(c.id for c in cases)}"
+        )
+    return kept

@@ -1,0 +1,55 @@
+"""What a run comes to: its assertions' outcomes, its verdict, its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.assertions import check_assertion
+from bench.record import Check, Record
+
+# Verdicts from best to worst.
+EXIT_CODES: Mapping[str, int] = {"passed": 0, "inconclusive": 3, "failed": 1, "misconfigured": 2, "broken": 4}
+
+
+def natives(records: Iterable[Record]) -> dict[str, Record]:
+    """The native record of each comparison."""
+    return {r.case.comparison: r for r in records if r.case.optimization.precision_mode == "native"}
+
+
+def check_all(assertions: Sequence[str], records: Sequence[Record]) -> tuple[Check, ...]:
+    """Every assertion for every case that it can be about; one that is about no case at all has failed."""
+    native = natives(records)
+    checks = []
+    for expression in assertions:
+        found = [check_assertion(expression, r, native.get(r.case.comparison)) for r in records if r.failure is None]
+        applied = [check for check in found if check is not None]
+        nothing = Check(
+            case_id="", expression=expression, outcome="failed", explanation="is about no case of this suite"
+        )
+        checks.extend(applied or [nothing])
+    return tuple(checks)
+
+
+def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:
+    """broken if a case failed or fell back, misconfigured if its input was at fault; else what the assertions say."""
+    failures = {record.failure.kind for record in records if record.failure is not None}
+    if failures - {"config"} or any(map(fell_back, records)):
+        return "broken"
+    if failures:
+        return "misconfigured"
+    outcomes = {check.outcome for check in checks}
+    return next((outcome for outcome in ("failed", "inconclusive") if outcome in outcomes), "passed")
+
+
+def fell_back(record: Record) -> bool:
+    """Whether an engine ran in TensorFlow, or none ran at all, in a case that is said to be TensorRT's."""
+    conversion = record.conversion
+    if conversion is None or record.case.optimization.backend != "tf-trt":
+        return False
+    return bool(conversion.native_executions) or conversion.engine_executions == 0
+
+
+def exit_code(verdicts: Iterable[str]) -> int:
+    """The exit code of the worst verdict."""
+    order = list(EXIT_CODES)
+    return EXIT_CODES[max(verdicts, key=order.index, default="passed")]

@@ -1,0 +1,80 @@
+"""python -m bench.worker: the child process of one case.
+
+Reads the case as one line of JSON on standard input; writes events as lines of JSON to the file descriptor that
+--events names. Standard output and error are the case's log, TensorFlow's and TensorRT's own words included.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import json
+import os
+import signal
+import sys
+import traceback
+from typing import Any
+
+from bench.errors import BenchError, ConfigError
+from bench.record import Case, Failure
+from bench.runner import as_json, run_case
+
+PR_SET_PDEATHSIG = 1
+OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError", "OutOfMemory")
+
+
+class Events:
+    """Writes events for the parent."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "w", encoding="utf-8")
+        self.current_phase = "load"
+
+    def phase(self, name: str) -> None:
+        self.current_phase = name
+        self._send({"event": "phase", "name": name})
+
+    def progress(self, done: int, total: int) -> None:
+        self._send({"event": "progress", "done": done, "total": total})
+
+    def part(self, name: str, value: object) -> None:
+        self._send({"event": "part", "name": name, "value": as_json(value)})
+
+    def _send(self, event: dict[str, Any]) -> None:
+        self._file.write(json.dumps(event) + "\n")
+        self._file.flush()
+
+
+def main(arguments: list[str]) -> int:
+    """Run one case; its failure is sent as a part of the record."""
+    faulthandler.enable()
+    _die_with_parent()
+    events = Events(int(arguments[arguments.index("--events") + 1]))
+    case = Case.model_validate_json(sys.stdin.readline())
+    try:
+        run_case(case, events)
+    except Exception as error:  # the process boundary: whatever went wrong becomes a record's failure
+        traceback.print_exc()
+        events.part("failure", _failure(error, events.current_phase))
+        return error.exit_code if isinstance(error, BenchError) else 4
+    return 0
+
+
+def _failure(error: Exception, phase: str) -> Failure:
+    name = type(error).__name__
+    if name in OUT_OF_MEMORY:
+        return Failure(kind="out-of-memory", phase=phase, message=f"{name}: {error}")
+    if isinstance(error, BenchError):
+        return Failure(kind="config" if isinstance(error, ConfigError) else "error", phase=phase, message=str(error))
+    return Failure(kind="error", phase=phase, message=f"{name}: {error}")
+
+
+def _die_with_parent() -> None:
+    """Have the kernel end this process with its parent, even one that was killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:
+        sys.exit(4)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

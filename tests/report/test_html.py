@@ -1,0 +1,121 @@
+"""The page of a run: complete, escaped, and in need of nothing from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+from bench.record import Check, Conversion, Failure, Model, Phase, Record
+from bench.report.comparison import compare_cases
+from bench.report.html import page
+from tests.factory import make_case, make_environment, make_record
+
+EVIL = '<script>alert("x")</script>'
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, what they refer to, and text; notices tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.references: list[str | None] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+
+def read(records: Sequence[Record], **options: Any) -> Reader:
+    return Reader(page("nightly", compare_cases(records), **options))
+
+
+def test_nothing_from_outside_is_taken_as_markup() -> None:
+    case = make_case("FP16", model=Model(name=EVIL, task="detection"), id=EVIL)
+    record = make_record(
+        case=case,
+        failure=Failure(kind="crash", phase="build", message=EVIL, log_tail=f"\x1b[31m{EVIL}\x00"),
+        conversion=Conversion(converter=EVIL, warnings=(EVIL,), details={EVIL: EVIL}),
+        phases=(Phase(name=EVIL, seconds=1),),
+        notes=(EVIL,),
+    )
+    text = page(
+        EVIL,
+        compare_cases([record]),
+        make_environment(hostname=EVIL, packages={EVIL: EVIL}),
+        {f'"{EVIL}.png': b"picture"},
+        EVIL,
+        [Check(case_id=EVIL, expression=EVIL, outcome="failed", explanation=EVIL)],
+    )
+    reader = Reader(text)
+    assert "script" not in reader.tags
+    assert reader.text.count(EVIL) > 10
+    assert "\x1b" not in text
+    assert "\x00" not in text
+
+
+def test_the_page_needs_nothing_beside_itself() -> None:
+    reader = read([make_record()], plots={"latency.png": b"\x89PNG"})
+    assert reader.references == ["data:image/png;base64,iVBORw=="]
+    assert not {"script", "link", "iframe", "object", "form"} & set(reader.tags)
+
+
+def test_tags_match_and_the_verdict_comes_first() -> None:
+    check = Check(case_id="a", expression="speedup >= 1.3", outcome="inconclusive", explanation="too few samples")
+    reader = read([make_record(), make_record("FP16")], verdict="regressed", checks=[check])
+    assert reader.open == []
+    text = reader.text
+    order = [text.index(part) for part in ("regressed", "speedup >= 1.3", "avg_latency_ms", "Cases")]
+    assert order == sorted(order)
+    assert "too few samples" in text
+
+
+def test_a_case_tells_its_phases_its_conversion_and_why_it_failed() -> None:
+    record = make_record(
+        "INT8",
+        phases=(Phase(name="load", seconds=3.25), Phase(name="build", seconds=185.5)),
+        conversion=Conversion(converter="TF-TRT 8.5.3", share_converted=0.8, warnings=("a layer was left out",)),
+        failure=Failure(kind="out-of-memory", phase="accuracy", message="no memory left", log_tail="last words"),
+    )
+    reader = read([record])
+    for part in ("load 3.250", "build 185.500", "TF-TRT 8.5.3", "80.0 %", "a layer was left out", "last words"):
+        assert part in reader.text
+    assert "INT8 (tf-trt): out-of-memory in phase 'accuracy': no memory left" in reader.text
+    assert "details" in reader.tags
+
+
+def test_the_environment_names_machine_and_versions() -> None:
+    text = read([make_record()], environment=make_environment()).text
+    for part in ("Example GPU, 16.00 GiB, compute capability 9.0", "tensorflow 2.14.1", "tensorrt 8.5.3.1"):
+        assert part in text
+
+
+def test_litert_is_never_called_tensorrt() -> None:
+    text = read([make_record(), make_record("FP16", "litert")]).text
+    assert "FP16 (litert)" in text
+    assert "TensorRT" not in text
+    assert "tf-trt" not in text
+
+
+def test_an_empty_run_is_a_page() -> None:
+    assert "nightly" in read([]).text

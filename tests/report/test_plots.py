@@ -1,0 +1,113 @@
+"""Pictures: that they are there, can be opened, and show what they should."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from bench.record import Accuracy, Failure, Model, Record, Throughput
+from bench.report.bars import LATENCY, draw_bars
+from bench.report.comparison import compare_cases
+from bench.report.curves import draw_distribution
+from bench.report.plots import plots
+from tests.factory import make_case, make_record, make_samples
+
+CRASH = Failure(kind="crash", phase="build", message="signal 11")
+
+
+def complete(precision: str = "native", **changes: Any) -> Record:
+    return make_record(
+        case=make_case(precision, **changes),
+        latency=make_samples([10 + n / 10 for n in range(70)]),
+        accuracy=Accuracy(metrics={"map": 0.27}, num_images=159),
+        throughput=Throughput(block_ns=(10**8,), launches_per_block=10, images_per_launch=1),
+    )
+
+
+def opened(pictures: Mapping[str, bytes]) -> dict[str, Image.Image]:
+    images: dict[str, Image.Image] = {name: Image.open(io.BytesIO(data)) for name, data in pictures.items()}
+    for image in images.values():
+        image.load()
+        assert image.format == "PNG"
+        assert image.width > 300
+        assert len(image.convert("RGB").getcolors(maxcolors=2**20) or []) > 5
+    return images
+
+
+def texts(figure: Figure) -> set[str]:
+    """Every text that the picture shows."""
+    figure.canvas.draw()
+    return {text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_one_case_has_all_pictures() -> None:
+    assert set(opened(plots(compare_cases([complete()])))) == {
+        "latency.png",
+        "throughput.png",
+        "accuracy.png",
+        "accuracy-throughput.png",
+        "latency-distribution-ssd_mobilenet_v1_coco-coco-val2017-b1.png",
+    }
+
+
+@pytest.mark.filterwarnings("error")
+def test_without_accuracy_there_is_no_picture_of_it() -> None:
+    names = set(plots(compare_cases([make_record(), make_record("FP16", latency=None, failure=CRASH)])))
+    assert {"latency.png", "throughput.png"} < names
+    assert not {"accuracy.png", "accuracy-throughput.png"} & names
+
+
+def test_a_failed_case_is_in_the_picture_as_failed() -> None:
+    (comparison,) = compare_cases([make_record(), make_record("FP16", latency=None, failure=CRASH)])
+    figure = draw_bars([comparison], LATENCY)
+    assert figure is not None
+    assert {"native", "FP16 (tf-trt)", "failed: crash in build"} <= texts(figure)
+
+
+def test_nothing_measured_gives_no_pictures() -> None:
+    assert plots(compare_cases([make_record("FP16", latency=None, failure=CRASH)])) == {}
+    assert plots(()) == {}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("comparisons", [6, 1])
+def test_24_cases(comparisons: int) -> None:
+    records = [
+        complete(precision, comparison=f"c{number % comparisons}", id=f"{precision}-{'long-name-' * 6}{number}")
+        for number in range(6)
+        for precision in ("native", "FP32", "FP16", "INT8")
+    ]
+    images = opened(plots(compare_cases(records)))
+    assert len(images) == 4 + comparisons
+    assert images["latency.png"].height > 24 * 15
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_names_neither_break_a_picture_nor_its_file_name() -> None:
+    model = Model(name="$\\frac{$ <b> ../模型\x1b[1m", task="detection")
+    records = [complete(model=model, comparison=name) for name in ("a/b", "a b", "../..")]
+    names = [name for name in opened(plots(compare_cases(records))) if name.startswith("latency-distribution-")]
+    assert len(names) == 3
+    assert all("/" not in name and " " not in name for name in names)
+
+
+def test_figures_are_the_same_bytes_every_time() -> None:
+    comparisons = compare_cases([complete()])
+    assert plots(comparisons) == plots(comparisons)
+
+
+def test_the_distribution_reaches_its_shares_at_the_samples() -> None:
+    (comparison,) = compare_cases([make_record(latency=make_samples([10, 40, 20, 30]))])
+    figure = draw_distribution(comparison)
+    assert figure is not None
+    (curve,) = figure.axes[0].get_lines()
+    assert np.asarray(curve.get_xdata()).tolist() == [10, 10, 20, 30, 40]
+    assert np.asarray(curve.get_ydata()).tolist() == [0, 0.25, 0.5, 0.75, 1]
