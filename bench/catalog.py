@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 from filelock import FileLock
 from pydantic import ConfigDict, Field, ValidationError
 
-from bench.config import Preprocess, Shape, describe
+from bench.config import Location, Preprocess, Shape, describe
 from bench.errors import CatalogError, ConfigError, nearest
 from bench.record import Dataset, Part, Task
 
@@ -101,7 +101,7 @@ def model_dir(card: ModelCard, output_dir: str, input_dir: str | None) -> Path |
         return home
     raise CatalogError(
         f"model {card.name!r} is not on this machine: fetch {card.source.url}, unpack it in {output_dir!r} so that "
-        f" {home}/saved_model.pb is there, or set model_config.input_dir to where it lies"
+        f"{home}/saved_model.pb is there, or set model_config.input_dir to where it lies"
     )
 
 
@@ -115,7 +115,7 @@ def saved_model_in(folder: Path, key: str) -> Path:
 
 
 def resolve_dataset(card: DatasetCard) -> Dataset:
-    """A dataset with the paths of its parts; generated now if it is one that a script makes."""
+    """A dataset with the paths of its parts; one that a script makes may not be there before `provide`."""
     home = _home(card)
 
     def part(name: str | None) -> str | None:
@@ -128,6 +128,15 @@ def resolve_dataset(card: DatasetCard) -> Dataset:
         annotation_path=part(card.annotation_path),
         labels_path=part(card.labels_path),
     )
+
+
+def provide(dataset: Dataset) -> None:
+    """Make a dataset of ours that a script generates, unless it is there."""
+    if dataset.name not in names("datasets"):
+        return
+    card = dataset_card(dataset.name)
+    if card.source.generator and resolve_dataset(card) == dataset:
+        _generate_once(card, names("datasets")[card.name].parent / card.source.generator)
 
 
 def shown(path: Path) -> str:
@@ -147,10 +156,14 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
         hint = nearest(name, cards) or f"; known: {', '.join(sorted(cards)) or 'none'}"
         raise CatalogError(f"no {kind[:-1]} {name!r}{hint}")
     file = cards[name]
+
+    def keys(location: Location) -> list[str]:
+        return list((Source if location else model).model_fields)
+
     try:
         card = model.model_validate_json(file.read_bytes())
     except ValidationError as error:
-        raise CatalogError("\n".join(describe(str(file), part) for part in error.errors())) from error
+        raise CatalogError("\n".join(describe(str(file), part, keys) for part in error.errors())) from error
     if card.name != name:
         raise CatalogError(f"{file}: name: {card.name!r} is not the file's own name")
     return card
@@ -159,20 +172,25 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
 def _home(card: DatasetCard) -> Path:
     folder = names("datasets")[card.name].parent
     if card.source.generator:
-        return _generated(card, folder / card.source.generator)
+        key = (card.source.pixels_sha256 or "unverified")[:12]
+        return cache_dir() / f"{card.name}-{key}"
     if card.source.path:
         return folder / card.source.path
     return folder
 
 
-def _generated(card: DatasetCard, script: Path) -> Path:
-    key = (card.source.pixels_sha256 or "unverified")[:12]
-    home = cache_dir() / f"{card.name}-{key}"
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{home}.lock"):
-        if not home.is_dir():
-            _generate(card, script, home)
-    return home
+def _generate_once(card: DatasetCard, script: Path) -> None:
+    home = _home(card)
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{home}.lock"):
+            if not home.is_dir():
+                _generate(card, script, home)
+    except OSError as error:
+        raise CatalogError(
+            f"dataset {card.name!r}: cannot be made in {home.parent}: {error.strerror}; "
+            "set BENCH_CACHE to another folder"
+        ) from error
 
 
 def _generate(card: DatasetCard, script: Path, home: Path) -> None:

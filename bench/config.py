@@ -7,6 +7,7 @@ says so in its description.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from bench.record import Precision, Task
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
 Preprocess = Literal["raw", "inception"]
+Location = tuple[Any, ...]  # keys and indices that lead to a value
 
 
 class Section(BaseModel):
@@ -133,8 +135,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not text.strip():
         raise ConfigError(f"{path}: the file is empty; a config is a JSON object with a model_config")
     try:
-        data = json.loads(text, object_pairs_hook=_unique)
-    except ValueError as error:
+        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_json)
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: a config is a JSON object, not {json_type(data)}")
@@ -158,12 +160,19 @@ def parse(data: dict[str, Any], source: str) -> Config:
         raise ConfigError("\n".join(describe(source, part) for part in error.errors())) from error
 
 
-def describe(source: str, error: Any) -> str:
-    """One validation error as file: key path: what is wrong, with the value, what is allowed, the nearest spelling."""
+def describe(source: str, error: Any, keys: Callable[[Location], list[str]] | None = None) -> str:
+    """One validation error as file: key path: what is wrong, with the value, what is allowed, the nearest spelling.
+
+    `keys` gives the keys that the object at a location may have; the config's by default.
+    """
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in error["loc"]).lstrip(".")
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
+    if kind == "json_invalid":
+        return f"{source}: not valid JSON: {context['error']}"
+    if not where:
+        return f"{source}: an object is needed, not {json_type(value)}"
     if kind == "extra_forbidden":
-        known = known_keys(error["loc"][:-1])
+        known = (keys or known_keys)(error["loc"][:-1])
         return (
             f"{source}: {where}: unknown key{nearest(str(error['loc'][-1]), known) or '; known: ' + ', '.join(known)}"
         )
@@ -180,7 +189,7 @@ def allowed(context: dict[str, Any]) -> list[str]:
     return [word for word in context["expected"].split("'") if word.strip(" ,or")]
 
 
-def known_keys(location: tuple[Any, ...]) -> list[str]:
+def known_keys(location: Location) -> list[str]:
     """The keys that the object at a location may have."""
     model = SECTIONS.get(location[0], Config) if location else Config
     return [field.alias or name for name, field in model.model_fields.items()]
@@ -190,6 +199,10 @@ def json_type(value: Any) -> str:
     """A JSON value's type in JSON's own words."""
     names = {list: "an array", str: "a string", bool: "true or false", int: "a number", float: "a number"}
     return names.get(type(value), "null")
+
+
+def _not_json(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

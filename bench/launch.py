@@ -20,6 +20,8 @@ from bench.errors import DataError
 from bench.record import Case, Dataset, Failure, FailureKind, Record
 
 LOG_TAIL_BYTES = 4000
+LOOK_AFTER_S = 2.0
+LAST_PART = "peak_host_bytes"  # a worker that ends without it did not reach its end
 Listener = Callable[[str, int, int], None]  # phase, done, total (0: not known)
 
 # What TF-TRT and TensorRT say when an engine did not come to be, or did not run.
@@ -56,7 +58,7 @@ def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
 def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """The worker in a session of its own, so that Ctrl-C reaches the parent alone."""
     read_end, write_end = os.pipe()
-    command = [sys.executable, "-m", "bench.worker", "--events", str(write_end)]
+    command = [sys.executable, "-m", "bench.worker", "--events", str(write_end), "--parent", str(os.getpid())]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True
     )
@@ -70,14 +72,22 @@ def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[byte
 def _watch(
     process: subprocess.Popen[bytes], events: IO[bytes], watched: Watched, timeout_s: float, listen: Listener
 ) -> Failure | None:
-    """Take events in until the worker closes its end; blocks in between. A phase that takes too long is a failure."""
+    """Take events in until the worker closes its end; blocks in between. A phase that takes too long is a failure.
+
+    A child that a crashed worker forked may hold the other end open, so the worker itself is looked after now and then.
+    """
     buffered = b""
     deadline = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         selector.register(events, selectors.EVENT_READ)
         while True:
-            if not selector.select(max(0.0, deadline - time.monotonic())):
-                return _stopped("time-out", watched, f"took longer than phase_timeout_s, {timeout_s:g} s")
+            left = deadline - time.monotonic()
+            if not selector.select(max(0.0, min(left, LOOK_AFTER_S))):
+                if left <= 0:
+                    return _stopped("time-out", watched, f"took longer than phase_timeout_s, {timeout_s:g} s")
+                if process.poll() is not None and not selector.select(0):
+                    return _ending(process, watched)
+                continue
             chunk = os.read(events.fileno(), 1 << 16)
             if not chunk:
                 return _ending(process, watched)
@@ -113,7 +123,9 @@ def _ending(process: subprocess.Popen[bytes], watched: Watched) -> Failure | Non
         )
     if code < 0:
         return _stopped("crash", watched, f"crashed: {signal.Signals(-code).name}")
-    return None if code == 0 else _stopped("crash", watched, f"ended with exit code {code} and no word")
+    if code == 0 and LAST_PART in watched.parts:
+        return None
+    return _stopped("crash", watched, f"ended with exit code {code} and no word")
 
 
 def _stopped(kind: FailureKind, watched: Watched, message: str) -> Failure:

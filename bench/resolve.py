@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,8 +96,9 @@ def _model(
         name = plain(Path(section.input_saved_model_dir).resolve().name)
         own = Model(name=name, task=section.task or _task(benchmark, problem), path=shown(folder))
         return own.model_copy(update=_overrides(section)), None, None
-    card = model_card(section.model_name or "")
-    folder_or_none = model_dir(card, section.output_dir, section.input_dir)
+    with _about("model_config.model_name"):
+        card = model_card(section.model_name or "")
+        folder_or_none = model_dir(card, section.output_dir, section.input_dir)
     model = Model(
         name=card.name,
         task=card.task,
@@ -108,6 +110,16 @@ def _model(
         class_offset=card.class_offset,
     )
     return model.model_copy(update=_overrides(section)), card.dataset, card.image_shape
+
+
+@contextmanager
+def _about(key: str) -> Iterator[None]:
+    """Errors of the catalog, with the key that led to them."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        raise (error if text.startswith("model_config.") else type(error)(f"{key}: {text}")) from error
 
 
 def _task(benchmark: BenchmarkSection, problem: Problem) -> Task:
@@ -195,7 +207,8 @@ def _datasets(
         return dataset, Dataset(name=section.calib_images_dir, format="images", images_dir=section.calib_images_dir)
     name = section.calib_dataset or calibration_name
     if name is not None:
-        return dataset, resolve_dataset(dataset_card(name))
+        with _about("optimization_config.calib_dataset"):
+            return dataset, resolve_dataset(dataset_card(name))
     if dataset.format == "synthetic":
         return dataset, dataset
     raise problem(
@@ -212,8 +225,9 @@ def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Proble
     name = benchmark.dataset or default
     if name is None:
         raise problem("benchmark_config", "names no data: set dataset, or images_dir, or use_synthetic")
-    card = dataset_card(name)
-    return resolve_dataset(card), card.calibration
+    with _about("benchmark_config.dataset"):
+        card = dataset_card(name)
+        return resolve_dataset(card), card.calibration
 
 
 def _own_images(benchmark: BenchmarkSection, problem: Problem) -> Dataset:

@@ -62,7 +62,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("model_bytes", "bytes", "size of what is loaded for inference", False),
         Metric("engines", "", "TensorRT engines in the converted graph", None),
         Metric("share_converted", "", "share of the graph's nodes that the conversion replaced", True),
-        Metric("fallbacks", "", "engines that ran in TensorFlow instead, in a profiled pass", False),
+        Metric("fallbacks", "", "engines that ran in TensorFlow instead, in a profiled pass; 0 without engines", False),
         Metric("peak_host_bytes", "bytes", "most host memory that the worker held", False),
         Metric("peak_gpu_bytes", "bytes", "most GPU memory that TensorFlow held", False),
     )
@@ -153,13 +153,16 @@ def _costs(record: Record, values: dict[str, float], absent: dict[str, str]) -> 
     conversion = [phase.seconds for phase in record.phases if phase.name in CONVERSION_PHASES]
     if conversion:
         values["conversion_s"] = sum(conversion)
+    if record.case.optimization.backend != "tf-trt" and record.latency is not None:
+        values["fallbacks"] = 0
+    elif record.conversion is not None:
+        _take(values, "fallbacks", record.conversion.native_executions)
     _take(values, "peak_host_bytes", record.peak_host_bytes)
     _take(values, "peak_gpu_bytes", record.peak_gpu_bytes)
     if record.conversion is not None:
         _take(values, "model_bytes", record.conversion.bytes_after)
         _take(values, "engines", record.conversion.engines)
         _take(values, "share_converted", record.conversion.share_converted)
-        _take(values, "fallbacks", record.conversion.native_executions)
 
 
 def _take(values: dict[str, float], name: str, value: float | None) -> None:

@@ -97,6 +97,8 @@ def read_suite(run: Path) -> dict[str, Any]:
         suite = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{run}: not a finished run: {file} cannot be read: {error}") from error
+    if not isinstance(suite, dict):
+        raise ConfigError(f"{file}: not a suite: no JSON object")
     if suite.get("format_version") != FORMAT_VERSION:
         raise ConfigError(f"{file}: format version {suite.get('format_version')!r} is not {FORMAT_VERSION}")
     return dict(suite)

@@ -32,7 +32,7 @@ class Suite:
 
 def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] = ()) -> Suite:
     """The suite of a config file; every mistake that can be found without running a model is found here."""
-    data = apply_settings(read_json(path), settings)
+    data = apply_settings(read_json(path), settings, str(path))
     config = parse(data, str(path))
     for index, expression in enumerate(config.assertions):
         parse_assertion(expression, f"{path}: assertions[{index}]")
@@ -44,7 +44,7 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
     )
 
 
-def apply_settings(data: dict[str, Any], settings: Sequence[str]) -> dict[str, Any]:
+def apply_settings(data: dict[str, Any], settings: Sequence[str], source: str) -> dict[str, Any]:
     """The object with each KEY=VALUE put in; a matrix over the same key gives way to it."""
     data = copy.deepcopy(data)
     for setting in settings:
@@ -56,7 +56,7 @@ def apply_settings(data: dict[str, Any], settings: Sequence[str]) -> dict[str, A
             value = json.loads(text)
         except ValueError:
             value = text
-        _put(data, key, value)
+        _put(data, key, value, source)
         if isinstance(data.get("matrix"), dict):
             data["matrix"].pop(key, None)
     return data
@@ -75,17 +75,17 @@ def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -
         chosen = dict(zip(matrix, combination, strict=True))
         one = copy.deepcopy({key: value for key, value in data.items() if key != "matrix"})
         for key, value in chosen.items():
-            _put(one, key, value)
+            _put(one, key, value, source)
         combinations.append((parse(one, source + (" (with its matrix)" if matrix else "")), chosen))
     return combinations
 
 
-def _put(data: dict[str, Any], key: str, value: Any) -> None:
+def _put(data: dict[str, Any], key: str, value: Any, source: str) -> None:
     *sections, last = key.split(".")
     for section in sections:
         data = data.setdefault(section, {})
         if not isinstance(data, dict):
-            raise ConfigError(f"{key}: {section} is not an object but {json_type(data)}")
+            raise ConfigError(f"{source}: {section}: an object is needed, not {json_type(data)}")
     data[last] = value
 
 
@@ -99,7 +99,7 @@ def _check_key(key: str, where: str, allow_top: bool = False) -> None:
 
 
 def _with_unique_ids(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> list[Case]:
-    """Ids tell apart what the matrix varies beyond model, precision and batch size."""
+    """Ids tell apart what the matrix varies beyond model, precision and batch size; by number where words do not."""
     ids = [case.id for case in cases]
     if len(set(ids)) == len(ids):
         return cases
@@ -107,7 +107,11 @@ def _with_unique_ids(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> 
     for case, chosen in zip(cases, values, strict=True):
         rest = [f"{k.partition('.')[2]}_{plain(v)}" for k, v in chosen.items() if k not in SHOWN_IN_ID]
         named.append(case.model_copy(update={"id": "-".join([case.id, *rest])}))
-    return named
+    taken = [case.id for case in named]
+    return [
+        case if taken.count(case.id) == 1 else case.model_copy(update={"id": f"{case.id}-{number}"})
+        for number, case in enumerate(named, start=1)
+    ]
 
 
 def _selected(cases: Sequence[Case], patterns: Sequence[str], path: Path) -> tuple[Case, ...]:

@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError
+from bench.catalog import provide
+from bench.errors import BenchError, ConfigError
 from bench.launch import check_data, run_worker
 from bench.progress import Progress
 from bench.record import Case, Record
@@ -52,8 +53,13 @@ def test(
 
 
 def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
-    """Check all data, run every suite, and give the exit code of the worst."""
-    check_data(case for suite in suites for case in suite.cases)
+    """Make or check all data, run every suite, and give the exit code of the worst."""
+    for suite in suites:
+        _make_tmp_dir(suite)
+    cases = [case for suite in suites for case in suite.cases]
+    for dataset in dict.fromkeys(data for case in cases for data in (case.dataset, case.calibration) if data):
+        provide(dataset)
+    check_data(cases)
     verdicts = []
     for suite in suites:
         run = create_run(results, suite.name)
@@ -69,7 +75,7 @@ def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
 
 def _run_cases(suite: Suite, run: Path, console: Console) -> list[Record]:
     """A record for every case, each kept as soon as it is there; Ctrl-C ends the list with the case that it hit."""
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=_existing(suite.benchmark.tmp_dir)))
+    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=suite.benchmark.tmp_dir))
     records: list[Record] = []
     try:
         with Progress(console, len(suite.cases)) as progress:
@@ -108,10 +114,15 @@ def _interrupted(records: Sequence[Record]) -> bool:
     return bool(records) and records[-1].failure is not None and records[-1].failure.kind == "interrupted"
 
 
-def _existing(folder: str | None) -> str | None:
-    if folder is not None:
+def _make_tmp_dir(suite: Suite) -> None:
+    folder = suite.benchmark.tmp_dir
+    if folder is None:
+        return
+    try:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    return folder
+    except OSError as error:
+        key = "benchmark_config.tmp_dir"
+        raise ConfigError(f"{suite.source}: {key}: {folder!r} cannot be made: {error.strerror}") from error
 
 
 def _show_cases(suites: Sequence[Suite], console: Console) -> int:

@@ -1,7 +1,8 @@
 """python -m bench.worker: the child process of one case.
 
 Reads the case as one line of JSON on standard input; writes events as lines of JSON to the file descriptor that
---events names. Standard output and error are the case's log, TensorFlow's and TensorRT's own words included.
+--events names; ends when the process that --parent names does. Standard output and error are the case's log,
+TensorFlow's and TensorRT's own words included.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ class Events:
 def main(arguments: list[str]) -> int:
     """Run one case; its failure is sent as a part of the record."""
     faulthandler.enable()
-    _die_with_parent()
-    events = Events(int(arguments[arguments.index("--events") + 1]))
+    _die_with_parent(_number(arguments, "--parent"))
+    events = Events(_number(arguments, "--events"))
     case = Case.model_validate_json(sys.stdin.readline())
     try:
         run_case(case, events)
@@ -69,10 +70,14 @@ def _failure(error: Exception, phase: str) -> Failure:
     return Failure(kind="error", phase=phase, message=f"{name}: {error}")
 
 
-def _die_with_parent() -> None:
+def _number(arguments: list[str], option: str) -> int:
+    return int(arguments[arguments.index(option) + 1])
+
+
+def _die_with_parent(parent: int) -> None:
     """Have the kernel end this process with its parent, even one that was killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:
+    if os.getppid() != parent:  # it was gone before
         sys.exit(4)
 
 

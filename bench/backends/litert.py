@@ -114,6 +114,10 @@ class LiteRtSession:
     def wait(self, pending: Pending) -> None:
         """Nothing to wait for: launch has finished the work."""
 
+    def peak_gpu_bytes(self) -> int | None:
+        """LiteRT runs on the CPU here."""
+        return None
+
     def prove(self, batch: Arrays) -> Conversion | None:
         """The conversion: the interpreter has no other path than the converted model."""
         return self.conversion

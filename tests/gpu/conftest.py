@@ -1,0 +1,47 @@
+"""Tests that only a GPU with TF-TRT can answer; skipped with what is missing elsewhere."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.backends.availability import missing_for_tf_trt
+from bench.record import Record
+from bench.store import load_records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = missing_for_tf_trt()
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.gpu)
+            if missing:
+                item.add_marker(pytest.mark.skip(reason="TF-TRT cannot run here: " + "; ".join(missing)))
+
+
+Runner = Callable[..., tuple[int, dict[str, Record], Path]]
+
+
+@pytest.fixture(scope="session")
+def run_config(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    """Runs a config as a user would; gives the exit code, the records by case and the run's folder."""
+
+    def run(config: dict[str, Any]) -> tuple[int, dict[str, Record], Path]:
+        folder = tmp_path_factory.mktemp("gpu")
+        (folder / "test.json").write_text(json.dumps(config))
+        command = [sys.executable, "-m", "bench.test", str(folder / "test.json"), "--results", str(folder / "results")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        print(done.stdout, done.stderr)
+        runs = list((folder / "results").glob("*/*"))
+        assert runs, done.stderr
+        return done.returncode, {record.case.id: record for record in load_records(runs[0])}, runs[0]
+
+    return run
