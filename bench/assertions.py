@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from bench.errors import ConfigError, nearest
 from bench.record import Check, Record
-from bench.statistics import METRICS, summarize
+from bench.statistics import METRICS, Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -29,6 +29,7 @@ OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max}
 STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
 LONGEST = 500
+LONELY = "no native case to compare with"
 RELATIVE = {"speedup", "compute_speedup", "throughput_speedup"}
 
 
@@ -60,8 +61,8 @@ def check_assertion(expression: str, record: Record, native: Record | None) -> C
         summary = theirs if name.startswith("native.") else mine
         plain = name.removeprefix("native.")
         if summary is None or plain not in summary.values:
-            why = "no native case to compare with" if summary is None else summary.absent.get(plain, "not measured")
-            outcome = _outcome_without(plain, summary)
+            why = _why_absent(plain, summary, native)
+            outcome: Outcome = "inconclusive" if why == LONELY or "samples of the" in why else "failed"
             return _checked(record.case.id, expression, outcome, f"{name}: {why}")
         values[name] = summary.values[plain]
     return _judge(tree, values, record.case.id, expression)
@@ -80,9 +81,10 @@ def _checked(case_id: str, expression: str, outcome: Outcome, explanation: str) 
     return Check(case_id=case_id, expression=expression, outcome=outcome, explanation=explanation)
 
 
-def _outcome_without(name: str, summary: Any) -> Outcome:
-    """A percentile that too few samples support cannot be judged; anything else that is missing has failed."""
-    return "inconclusive" if summary is not None and "samples of the" in summary.absent.get(name, "") else "failed"
+def _why_absent(name: str, summary: Summary | None, native: Record | None) -> str:
+    if summary is None or (native is None and name in RELATIVE):
+        return LONELY
+    return summary.absent.get(name, "not measured")
 
 
 def _is_about_others(wanted: set[str], record: Record) -> bool:

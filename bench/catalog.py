@@ -5,6 +5,7 @@ A card is a JSON file under models/ or datasets/, beside the package or in the w
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -27,7 +28,6 @@ class Source(Part):
 
     path: str | None = None  # relative to the card
     url: str | None = None
-    sha256: str | None = None
     saved_model: str | None = None  # the SavedModel's folder inside what url gives
     keras_application: str | None = None  # an architecture of tf.keras.applications, with random weights
     generator: str | None = None  # a script beside the card
@@ -200,4 +200,18 @@ def _generate(card: DatasetCard, script: Path, home: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ConfigError(f"dataset {card.name!r}: {script.name} failed: {done.stderr.strip()[-500:]}")
+        expected = card.source.pixels_sha256
+        digest = _digest(done.stdout) if expected else None
+        if digest != expected:
+            raise ConfigError(
+                f"dataset {card.name!r}: {script.name} made other pixels than the card's: sha256 {digest}"
+            )
         made.rename(home)
+
+
+def _digest(output: str) -> str | None:
+    """The hash that a generator prints of its pixels."""
+    try:
+        return str(json.loads(output)["pixels_sha256"])
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +43,8 @@ def schema(
 
 
 def main() -> None:
-    """Run as a program."""
+    """Run as a program; being told to end is taken as Ctrl-C is."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
 
 

@@ -18,6 +18,7 @@ from bench.record import Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
+NOT_YET = "A key of the original that this version refuses to act on: leave it out, or at its default."
 Preprocess = Literal["raw", "inception"]
 Location = tuple[Any, ...]  # keys and indices that lead to a value
 
@@ -44,9 +45,12 @@ class ModelSection(Section):
     class_offset: int | None = Field(
         None, description="Index of the model's output for the dataset's label 0: 1 for models with a background class."
     )
-    batch_size: Positive | None = Field(
-        None, description="As in the original; if given, benchmark_config's must agree."
-    )
+    batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")
+    override_nms_score_threshold: float | None = Field(None, description=NOT_YET)
+    override_resizer_shape: Shape | None = Field(None, description=NOT_YET)
+    tmp_dir: str | None = Field(None, description="As benchmark_config.tmp_dir, which goes before it.")
+    remove_tmp_dir: bool = Field(True, description="As benchmark_config.remove_tmp_dir; false in either keeps them.")
+    output_path: str | None = Field(None, description=NOT_YET)
 
 
 class OptimizationSection(Section):
@@ -69,8 +73,14 @@ class OptimizationSection(Section):
     calib_batch_size: Positive = Field(1, description="INT8: images in a calibration batch.")
     calib_image_shape: Shape | None = Field(None, description="INT8: default benchmark_config.image_shape.")
     max_batch_size: Positive | None = Field(None, description="As in the original; batch_size must not exceed it.")
-    output_path: str | None = Field(None, description="Keep the converted model: a folder, or a .tflite file.")
-    xla: bool = Field(False, description="native: compile with XLA. Ours.")
+    output_path: str | None = Field(
+        None,
+        description="Keep the converted model: a folder or .tflite file; several cases add their ids.",
+    )
+    force_nms_cpu: bool = Field(False, description=NOT_YET)
+    replace_relu6: bool = Field(False, description=NOT_YET)
+    remove_assert: bool = Field(False, description=NOT_YET)
+    xla: bool = Field(False, description="native alone: compile with XLA. Ours.")
     tf32: bool = Field(True, description="Let the GPU round float32 products to TF32, TensorFlow's default. Ours.")
 
 
@@ -119,6 +129,10 @@ class Config(Section):
     assertions: tuple[str, ...] = Field((), description="Expressions over a case's statistics that must hold.")
 
 
+REFUSED = {
+    "model_config": ("override_nms_score_threshold", "override_resizer_shape", "output_path"),
+    "optimization_config": ("force_nms_cpu", "replace_relu6", "remove_assert"),
+}
 SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,
     "optimization_config": OptimizationSection,
@@ -155,9 +169,17 @@ def rename_source_model(data: dict[str, Any], path: Path) -> dict[str, Any]:
 def parse(data: dict[str, Any], source: str) -> Config:
     """A config out of a JSON object; `source` is the file to name in errors."""
     try:
-        return Config.model_validate_json(json.dumps(data))
+        config = Config.model_validate_json(json.dumps(data))
     except ValidationError as error:
         raise ConfigError("\n".join(describe(source, part) for part in error.errors())) from error
+    for section, keys in REFUSED.items():
+        for key in keys:
+            value = data.get(section, {}).get(key)
+            if value is not None and value is not False:
+                raise ConfigError(
+                    f"{source}: {section}.{key}: {json.dumps(value)}: graph edits are not available; remove it"
+                )
+    return config
 
 
 def describe(source: str, error: Any, keys: Callable[[Location], list[str]] | None = None) -> str:

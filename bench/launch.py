@@ -10,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from bench.errors import DataError
-from bench.record import Case, Dataset, Failure, FailureKind, Record
+from bench.errors import StoreError
+from bench.record import Case, Failure, FailureKind, Record
 
 LOG_TAIL_BYTES = 4000
 LOOK_AFTER_S = 2.0
@@ -36,14 +36,14 @@ class Watched:
     """What is known of a running worker."""
 
     parts: dict[str, Any] = field(default_factory=dict)
-    phase: str = "load"
+    phase: str = "prepare"
 
 
 def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
     """The record of a case that ran in a process of its own; on Ctrl-C the worker is stopped and the record says so."""
     started, begin = datetime.now(timezone.utc), time.monotonic()
     watched = Watched()
-    with log_path.open("wb") as log:
+    with _open_log(log_path) as log:
         process, events = _start(case, log)
         with events:
             try:
@@ -53,6 +53,13 @@ def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
             finally:
                 _kill(process)
     return _assemble(case, started, time.monotonic() - begin, watched, failure, log_path)
+
+
+def _open_log(log_path: Path) -> IO[bytes]:
+    try:
+        return log_path.open("wb")
+    except OSError as error:
+        raise StoreError(f"{log_path}: cannot be written: {error.strerror}") from error
 
 
 def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
@@ -142,46 +149,27 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _assemble(
     case: Case, started: datetime, seconds: float, watched: Watched, failure: Failure | None, log_path: Path
 ) -> Record:
-    log = log_path.read_bytes()
     if failure is not None:
-        failure = failure.model_copy(update={"log_tail": log[-LOG_TAIL_BYTES:].decode(errors="replace")})
+        failure = failure.model_copy(update={"log_tail": _tail(log_path)})
     data = {
         "case": case,
         "started": started,
         "seconds": seconds,
         "failure": failure,
-        "notes": _notes(log),
+        "notes": _notes(log_path),
         **watched.parts,
     }
     return Record.model_validate(data)
 
 
-def _notes(log: bytes) -> tuple[str, ...]:
-    """Lines of the log in which TF-TRT says that an engine was not built or did not run."""
-    lines = [line.strip() for line in log.decode(errors="replace").splitlines() if "TF-TRT Warning" in line]
-    return tuple(dict.fromkeys(line for line in lines if any(warning in line for warning in WARNINGS)))
+def _tail(log_path: Path) -> str:
+    with log_path.open("rb") as log:
+        log.seek(max(0, log_path.stat().st_size - LOG_TAIL_BYTES))
+        return log.read().decode(errors="replace")
 
 
-def check_data(cases: Iterable[Case]) -> None:
-    """Check the images of all cases in a child process; raises the first error that it finds."""
-    requests = dict.fromkeys(_request(case) for case in cases)
-    for request in requests:
-        command = [sys.executable, "-m", "bench.inputs.check"]
-        done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
-        answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed"}')
-        if "error" in answer:
-            raise DataError(answer["error"])
-
-
-def _request(case: Case) -> str:
-    def dumped(dataset: Dataset | None) -> Any:
-        return None if dataset is None else dataset.model_dump(mode="json")
-
-    return json.dumps(
-        {
-            "dataset": dumped(case.dataset),
-            "num_images": case.num_images,
-            "calibration": dumped(case.calibration),
-            "num_calibration": case.optimization.num_calib_images,
-        }
-    )
+def _notes(log_path: Path) -> tuple[str, ...]:
+    """Lines of the log in which TF-TRT says that an engine was not built or did not run; line by line, for size."""
+    with log_path.open(encoding="utf-8", errors="replace") as log:
+        warned = (line.strip() for line in log if "TF-TRT Warning" in line)
+        return tuple(dict.fromkeys(line for line in warned if any(warning in line for warning in WARNINGS)))

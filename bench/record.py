@@ -28,7 +28,7 @@ BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
 FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
 
 PHASES = (
-    "load", "convert", "calibrate", "build", "save", "reload", "first inference",
+    "prepare", "load", "convert", "calibrate", "build", "save", "reload", "first inference",
     "warm-up", "measure", "accuracy", "profile",
 )  # fmt: skip
 
@@ -92,7 +92,7 @@ class Case(Part):
     image_shape: tuple[int, int] | None  # height, width; None: every image in its own size
     num_images: int
     num_warmup_iterations: int
-    num_iterations: int
+    num_iterations: int | None  # None: as many batches as num_images makes
     seed: int = 0
     phase_timeout_s: float
     display_every: int = 100

@@ -18,8 +18,7 @@ Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error w
 
 # What a case's id and its comparison's title say without being asked.
 SHOWN_IN_ID = {
-    "model_config.model_name", "model_config.input_saved_model_dir", "optimization_config.precision_mode",
-    "benchmark_config.batch_size",
+    "model_config.model_name", "optimization_config.precision_mode", "benchmark_config.batch_size",
 }  # fmt: skip
 
 
@@ -65,7 +64,7 @@ def _assemble(
         image_shape=shape,
         num_images=benchmark.num_images,
         num_warmup_iterations=benchmark.num_warmup_iterations,
-        num_iterations=benchmark.num_iterations or -(-benchmark.num_images // benchmark.batch_size),
+        num_iterations=benchmark.num_iterations,
         seed=benchmark.seed,
         phase_timeout_s=benchmark.phase_timeout_s,
         display_every=benchmark.display_every,
@@ -144,6 +143,8 @@ def _optimization(section: OptimizationSection, benchmark: BenchmarkSection, pro
     if section.minimum_segment_size != -1 and section.minimum_segment_size < 1:
         raise problem("optimization_config.minimum_segment_size", f"{section.minimum_segment_size}: at least 1, or -1")
     backend = _backend(section, problem)
+    if section.xla and backend != "tensorflow":
+        raise problem("optimization_config.xla", f"true: XLA is for native TensorFlow, not for {backend}")
     # Native is what was asked for, not what "auto" made of it.
     requested = backend if section.precision_mode == "native" else _requested(section, problem)
     fields = section.model_dump(include=set(Optimization.model_fields) - {"backend"})
@@ -182,8 +183,8 @@ def _backend(section: OptimizationSection, problem: Problem) -> BackendName:
     if requested == "litert":
         return "litert"
     missing = missing_for_tf_trt()
-    if requested == "auto":
-        return "litert" if missing else "tf-trt"
+    if requested == "auto" and missing:
+        return "litert"
     if missing:
         raise BackendUnavailable(
             "optimization_config: TF-TRT cannot run on this machine: " + "; ".join(missing)
@@ -201,6 +202,8 @@ def _datasets(
     needs = optimization.precision_mode == "INT8" and optimization.use_calibration and optimization.backend != "null"
     if not needs:
         return dataset, None
+    if section.calib_images_dir is not None and section.calib_dataset is not None:
+        raise problem("optimization_config.calib_dataset", "calib_images_dir is set too; keep one of them")
     if section.calib_images_dir is not None:
         if not Path(section.calib_images_dir).is_dir():
             raise problem("optimization_config.calib_images_dir", f"{section.calib_images_dir!r}: no such folder")
@@ -219,9 +222,16 @@ def _datasets(
 
 def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Problem) -> tuple[Dataset, str | None]:
     if benchmark.use_synthetic:
+        if benchmark.dataset is not None:
+            raise problem(
+                "benchmark_config.dataset", f"{benchmark.dataset!r}: use_synthetic is set too; keep one of them"
+            )
         return Dataset(name="synthetic", format="synthetic"), None
     if benchmark.images_dir is not None:
         return _own_images(benchmark, problem), None
+    for key in ("annotation_path", "labels_path"):
+        if getattr(benchmark, key) is not None:
+            raise problem(f"benchmark_config.{key}", "images_dir is missing: it says where the images lie")
     name = benchmark.dataset or default
     if name is None:
         raise problem("benchmark_config", "names no data: set dataset, or images_dir, or use_synthetic")

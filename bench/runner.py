@@ -16,13 +16,14 @@ from pydantic import BaseModel
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
 from bench.backends.base import Array, Arrays, Backend, Preparation, Session, Signature, load_backend
+from bench.catalog import cache_dir
 from bench.environment import collect
 from bench.errors import ModelError
 from bench.inputs.batches import Batch, iterate_batches
 from bench.inputs.images import load_image
 from bench.inputs.items import Item, list_items
-from bench.measure.loop import TimedBatch, time_compute, time_latency, time_throughput
-from bench.record import Case, Dataset, Phase, Samples
+from bench.measure.loop import TimedBatch, time_compute, time_latency, time_throughput, without_garbage_collection
+from bench.record import Case, Dataset, Phase
 
 POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
 POOL_BATCHES = 32
@@ -58,7 +59,7 @@ def run_case(case: Case, report: Reporter) -> None:
     """Run a case; everything that it finds goes to `report`."""
     phase = Phases(report)
     with _scratch(case) as workdir:
-        with phase("load"):
+        with phase("prepare"):
             backend = load_backend(case.optimization.backend)
             backend.check(case.optimization)
             report.part("environment", collect(backend.environment()))
@@ -95,7 +96,7 @@ def _prepare(
 
 
 def _model_dir(case: Case) -> Path:
-    """The SavedModel's folder; an architecture without weights is built into the suite's scratch folder."""
+    """The SavedModel's folder; an architecture without weights is built once and kept in the cache."""
     if case.model.path is not None or case.optimization.backend == "null":
         return Path(case.model.path or "")
     from bench.graphs.keras import export_application  # the null backend works without TensorFlow
@@ -103,7 +104,7 @@ def _model_dir(case: Case) -> Path:
     shape = case.image_shape or case.model.image_shape
     if case.model.keras_application is None or shape is None:
         raise ModelError(f"model {case.model.name!r}: an architecture needs keras_application and image_shape")
-    return export_application(case.model.keras_application, shape, case.seed, Path(case.scratch_dir) / "models")
+    return export_application(case.model.keras_application, shape, case.seed, cache_dir() / "models")
 
 
 def _batches(
@@ -156,11 +157,12 @@ def _with_calibration(conversion: Any, preparation: Preparation) -> Any:
     if conversion is None or calibration is None or conversion.calibration_sha256 is not None:
         return conversion
     items = list_items(calibration, _calibration_limit(preparation.case))
+    used = items[: len(items) - len(items) % preparation.optimization.calib_batch_size]
     digest = hashlib.sha256()
-    for item in items:
+    for item in used:
         digest.update(item.path.read_bytes() if item.path is not None else str(item.id).encode())
-    used = len(items) - len(items) % preparation.optimization.calib_batch_size
-    return conversion.model_copy(update={"calibration_images": used, "calibration_sha256": digest.hexdigest()})
+    count = len(used) if conversion.calibration_images is None else conversion.calibration_images
+    return conversion.model_copy(update={"calibration_images": count, "calibration_sha256": digest.hexdigest()})
 
 
 def _measure(case: Case, session: Session, preparation: Preparation, phase: Phases, report: Reporter) -> None:
@@ -169,14 +171,16 @@ def _measure(case: Case, session: Session, preparation: Preparation, phase: Phas
         start = perf_counter_ns()
         session.infer(pool[0].arrays)
         report.part("first_inference_ns", perf_counter_ns() - start)
-    with phase("warm-up"):
-        warmup = time_latency(session, pool, case.num_warmup_iterations)
-    with phase("measure"):
-        latency = time_latency(session, pool, case.num_iterations)
-        report.part("latency", latency.model_copy(update={"warmup_ns": warmup.times_ns}))
-        compute: Samples = time_compute(session, pool, case.num_iterations)
-        report.part("compute", compute)
-        report.part("throughput", time_throughput(session, pool, compute))
+    with without_garbage_collection():
+        with phase("warm-up"):
+            warmup = time_latency(session, pool, case.num_warmup_iterations)
+        with phase("measure"):
+            iterations = case.num_iterations or -(-case.num_images // case.batch_size)
+            latency = time_latency(session, pool, iterations)
+            report.part("latency", latency.model_copy(update={"warmup_ns": warmup.times_ns}))
+            compute = time_compute(session, pool, iterations)
+            report.part("compute", compute)
+            report.part("throughput", time_throughput(session, pool, compute))
 
 
 def _pool(case: Case, signature: Signature) -> Sequence[TimedBatch]:

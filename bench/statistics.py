@@ -7,7 +7,7 @@ A percentile is the nearest rank: the smallest sample that at least that share o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -108,6 +108,15 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
     if record.failure is not None:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
     return Summary(values, {name: why for name, why in absent.items() if name not in values})
+
+
+def natives(records: Iterable[Record]) -> dict[str, Record]:
+    """The record that each comparison's others are held against: its first native one."""
+    found: dict[str, Record] = {}
+    for record in records:
+        if record.case.optimization.precision_mode == "native":
+            found.setdefault(record.case.comparison, record)
+    return found
 
 
 def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:

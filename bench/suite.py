@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from bench.assertions import parse_assertion
 from bench.config import SECTIONS, BenchmarkSection, Config, json_type, parse, read_json
@@ -28,6 +28,7 @@ class Suite:
     cases: tuple[Case, ...]
     assertions: tuple[str, ...]
     benchmark: BenchmarkSection  # for the keys that are the same in all cases
+    is_whole: bool = True  # False where --select left cases out
 
 
 def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] = ()) -> Suite:
@@ -38,9 +39,27 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
         parse_assertion(expression, f"{path}: assertions[{index}]")
     combinations = expand(data, config.matrix, str(path))
     cases = [resolve_case(combination, values, path) for combination, values in combinations]
-    cases = _with_unique_ids(cases, [values for _, values in combinations])
+    cases = _with_own_outputs(_with_unique_ids(cases, [values for _, values in combinations]))
+    kept = _selected(cases, select, path)
     return Suite(
-        config.name or path.stem, path, data, _selected(cases, select, path), config.assertions, config.benchmark
+        name=config.name or path.stem,
+        source=path,
+        config=data,
+        cases=kept,
+        assertions=config.assertions,
+        benchmark=_with_tmp_dir(config),
+        is_whole=len(kept) == len(cases),
+    )
+
+
+def _with_tmp_dir(config: Config) -> BenchmarkSection:
+    """The benchmark section, with the tmp_dir keys that the original had in model_config too."""
+    model, benchmark = config.model, config.benchmark
+    return benchmark.model_copy(
+        update={
+            "tmp_dir": benchmark.tmp_dir or model.tmp_dir,
+            "remove_tmp_dir": benchmark.remove_tmp_dir and model.remove_tmp_dir,
+        }
     )
 
 
@@ -52,14 +71,22 @@ def apply_settings(data: dict[str, Any], settings: Sequence[str], source: str) -
         if not equals:
             raise ConfigError(f"--set {setting}: write KEY=VALUE, such as benchmark_config.batch_size=8")
         _check_key(key, f"--set {setting}", allow_top=True)
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        _put(data, key, value, source)
+        _put(data, key, _value(key, text), source)
         if isinstance(data.get("matrix"), dict):
             data["matrix"].pop(key, None)
     return data
+
+
+def _value(key: str, text: str) -> Any:
+    """A setting's value: JSON, or a plain word; a word that the key takes ("null" is a backend) is that word."""
+    section, _, name = key.partition(".")
+    field = SECTIONS[section].model_fields[name] if section in SECTIONS else None
+    if field is not None and text in get_args(field.annotation):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -> list[tuple[Config, dict[str, Any]]]:
@@ -111,6 +138,27 @@ def _with_unique_ids(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> 
     return [
         case if taken.count(case.id) == 1 else case.model_copy(update={"id": f"{case.id}-{number}"})
         for number, case in enumerate(named, start=1)
+    ]
+
+
+def _with_own_outputs(cases: list[Case]) -> list[Case]:
+    """Where there are several cases, each writes its statistics and its converted model under a name of its own."""
+    if len(cases) == 1:
+        return cases
+
+    def own(path: str | None, case: Case) -> str | None:
+        return None if path is None else str(Path(path).with_name(f"{Path(path).stem}.{case.id}{Path(path).suffix}"))
+
+    return [
+        case.model_copy(
+            update={
+                "output_path": own(case.output_path, case),
+                "optimization": case.optimization.model_copy(
+                    update={"output_path": own(case.optimization.output_path, case)}
+                ),
+            }
+        )
+        for case in cases
     ]
 
 

@@ -6,24 +6,27 @@ missing), 5 results could not be stored.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bench.catalog import provide
-from bench.errors import BenchError, ConfigError
-from bench.launch import check_data, run_worker
+from bench.errors import BenchError, StoreError
+from bench.launch import run_worker
+from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Record
 from bench.store import create_run, save_record, save_suite
 from bench.suite import Suite, load_suite
-from bench.verdict import check_all, exit_code, natives, verdict
+from bench.verdict import EXIT_CODES, check_all, exit_code, verdict
 
 
 def test(
@@ -49,50 +52,52 @@ def test(
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
+    except KeyboardInterrupt:
+        print("Stopped by Ctrl-C.", file=sys.stderr)
+        code = EXIT_CODES["broken"]
+    except Exception:  # the edge: a fault of this program must not pass for a failed assertion, Python's exit code 1
+        traceback.print_exc()
+        code = EXIT_CODES["broken"]
     raise typer.Exit(code)
 
 
 def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
-    """Make or check all data, run every suite, and give the exit code of the worst."""
-    for suite in suites:
-        _make_tmp_dir(suite)
-    cases = [case for suite in suites for case in suite.cases]
-    for dataset in dict.fromkeys(data for case in cases for data in (case.dataset, case.calibration) if data):
-        provide(dataset)
-    check_data(cases)
+    """Make all suites ready, run every one, and give the exit code of the worst."""
     verdicts = []
-    for suite in suites:
+    for suite in [make_ready(suite) for suite in suites]:
         run = create_run(results, suite.name)
         records = _run_cases(suite, run, console)
         verdicts.append(_conclude(suite, run, records, console))
-        if _interrupted(records):
-            console.print(
-                f"Stopped by Ctrl-C: {len(records) - 1} of {len(suite.cases)} cases were finished and are kept."
-            )
+        finished = sum(not _interrupted(record) for record in records)
+        if finished < len(suite.cases):
+            console.print(f"Stopped by Ctrl-C: {finished} of {len(suite.cases)} cases were finished and are kept.")
             break
     return exit_code(verdicts)
 
 
 def _run_cases(suite: Suite, run: Path, console: Console) -> list[Record]:
-    """A record for every case, each kept as soon as it is there; Ctrl-C ends the list with the case that it hit."""
-    scratch = Path(tempfile.mkdtemp(prefix="bench-", dir=suite.benchmark.tmp_dir))
+    """A record for every case, each kept as soon as it is there; Ctrl-C ends the list."""
     records: list[Record] = []
-    try:
-        with Progress(console, len(suite.cases)) as progress:
-            for case in suite.cases:
-                progress.begin(case)
-                here = case.model_copy(update={"scratch_dir": str(scratch)})
-                record = run_worker(here, run / f"{case.id}.log", progress.listen)
-                record = record.model_copy(update={"case": case})
-                save_record(run, record)
-                records.append(record)
-                progress.end(record)
-                if _interrupted(records):
-                    break
-    finally:
-        if suite.benchmark.remove_tmp_dir:
-            shutil.rmtree(scratch, ignore_errors=True)
+    with (
+        _scratch(suite) as scratch,
+        Progress(console, len(suite.cases)) as progress,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        for case in suite.cases:
+            records.append(_run_case(case, scratch, run, progress))
+            if _interrupted(records[-1]):
+                break
     return records
+
+
+def _run_case(case: Case, scratch: str, run: Path, progress: Progress) -> Record:
+    progress.begin(case)
+    here = case.model_copy(update={"scratch_dir": scratch})
+    record = run_worker(here, run / f"{case.id}.log", progress.listen)
+    record = record.model_copy(update={"case": case})
+    save_record(run, record)
+    progress.end(record)
+    return record
 
 
 def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Console) -> str:
@@ -100,29 +105,35 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
     # Plots take a second to import; --help and mistakes in a config should not wait for them.
     from bench.report.writer import show, write_reports, write_statistics
 
-    checks = check_all(suite.assertions, records)
+    checks = check_all(suite.assertions, records, whole=suite.is_whole)
     outcome = verdict(records, checks) if len(records) == len(suite.cases) else "broken"
     ending = {"verdict": outcome, "assertions": [check.model_dump() for check in checks]}
     save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
     write_reports(run, suite.name, records, outcome, checks)
-    write_statistics(records, natives(records))
     show(console, records, outcome, checks, run)
+    write_statistics(records)
+    for record in records:
+        if record.failure is not None and record.failure.kind == "config":
+            print(f"error: {suite.source}: case {record.case.id}: {record.failure.message}", file=sys.stderr)
     return outcome
 
 
-def _interrupted(records: Sequence[Record]) -> bool:
-    return bool(records) and records[-1].failure is not None and records[-1].failure.kind == "interrupted"
+def _interrupted(record: Record) -> bool:
+    return record.failure is not None and record.failure.kind == "interrupted"
 
 
-def _make_tmp_dir(suite: Suite) -> None:
-    folder = suite.benchmark.tmp_dir
-    if folder is None:
-        return
+@contextlib.contextmanager
+def _scratch(suite: Suite) -> Iterator[str]:
+    """A folder for scratch files, removed at the end unless the config keeps it."""
     try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder = tempfile.mkdtemp(prefix="bench-", dir=suite.benchmark.tmp_dir)
     except OSError as error:
-        key = "benchmark_config.tmp_dir"
-        raise ConfigError(f"{suite.source}: {key}: {folder!r} cannot be made: {error.strerror}") from error
+        raise StoreError(f"no scratch folder can be made: {error}; set benchmark_config.tmp_dir") from error
+    try:
+        yield folder
+    finally:
+        if suite.benchmark.remove_tmp_dir:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show_cases(suites: Sequence[Suite], console: Console) -> int:
@@ -139,7 +150,8 @@ def _describe(case: Case) -> str:
 
 
 def main() -> None:
-    """Run as a program."""
+    """Run as a program; being told to end is taken as Ctrl-C is."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     typer.run(test)
 
 

@@ -6,18 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.assertions import check_assertion
 from bench.record import Check, Record
+from bench.statistics import natives
 
 # Verdicts from best to worst.
 EXIT_CODES: Mapping[str, int] = {"passed": 0, "inconclusive": 3, "failed": 1, "misconfigured": 2, "broken": 4}
 
 
-def natives(records: Iterable[Record]) -> dict[str, Record]:
-    """The native record of each comparison."""
-    return {r.case.comparison: r for r in records if r.case.optimization.precision_mode == "native"}
-
-
-def check_all(assertions: Sequence[str], records: Sequence[Record]) -> tuple[Check, ...]:
-    """Every assertion for every case that it can be about; one that is about no case at all has failed."""
+def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool = True) -> tuple[Check, ...]:
+    """Every assertion for every case that it can be about; in a whole suite, one that is about none has failed."""
     native = natives(records)
     checks = []
     for expression in assertions:
@@ -26,7 +22,7 @@ def check_all(assertions: Sequence[str], records: Sequence[Record]) -> tuple[Che
         nothing = Check(
             case_id="", expression=expression, outcome="failed", explanation="is about no case of this suite"
         )
-        checks.extend(applied or [nothing])
+        checks.extend(applied or ([nothing] if whole else []))
     return tuple(checks)
 
 

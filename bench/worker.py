@@ -29,7 +29,7 @@ class Events:
 
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "w", encoding="utf-8")
-        self.current_phase = "load"
+        self.current_phase = "prepare"
 
     def phase(self, name: str) -> None:
         self.current_phase = name

@@ -13,11 +13,11 @@ from bench.errors import ModelError, nearest
 
 def export_application(name: str, image_shape: tuple[int, int], seed: int, folder: Path) -> Path:
     """Build the architecture in inference mode with seeded weights and save it; made once a folder."""
-    target = folder / f"{name}-{image_shape[0]}x{image_shape[1]}-seed{seed}"
+    target = folder / f"{name}-{image_shape[0]}x{image_shape[1]}-seed{seed}-tensorflow{tf.__version__}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{target}.lock"):
         if not target.is_dir():
-            partial = target.with_suffix(".partial")
+            partial = target.with_name(f"{target.name}.partial")
             shutil.rmtree(partial, ignore_errors=True)
             _export(name, image_shape, seed, partial)
             partial.rename(target)

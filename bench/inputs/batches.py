@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -39,15 +40,20 @@ def iterate_batches(
     workers = workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         images = _ahead(pool, load, items, batch_size * 2 + workers)
-        for start in range(0, len(items), batch_size):
-            group = tuple(items[start : start + batch_size])
-            loaded = list(itertools.islice(images, len(group)))
-            yield Batch(np.stack(loaded + loaded[-1:] * (batch_size - len(group))), group)
+        with contextlib.closing(images):  # a consumer that stops early waits for no more than what is being decoded
+            yield from _group(images, items, batch_size)
+
+
+def _group(images: Iterator[Array], items: Sequence[Item], batch_size: int) -> Iterator[Batch]:
+    for start in range(0, len(items), batch_size):
+        group = tuple(items[start : start + batch_size])
+        loaded = list(itertools.islice(images, len(group)))
+        yield Batch(np.stack(loaded + loaded[-1:] * (batch_size - len(group))), group)
 
 
 def _ahead(
     pool: ThreadPoolExecutor, load: Callable[[Item], Array], items: Iterable[Item], depth: int
-) -> Iterator[Array]:
+) -> Generator[Array, None, None]:
     waiting: deque[Future[Array]] = deque()
     try:
         for item in items:

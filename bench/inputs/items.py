@@ -27,7 +27,10 @@ def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
     if dataset.format == "synthetic":
         return tuple(Item(i, None) for i in range(limit or 0))
     reader = {"coco": _coco, "labels": _labels, "images": _images}[dataset.format]
-    items = reader(dataset)[:limit]
+    try:
+        items = reader(dataset)[:limit]
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"dataset {dataset.name!r}: cannot be read: {error}") from error
     if not items:
         raise DataError(f"dataset {dataset.name!r}: no images in {dataset.images_dir!r}")
     return tuple(items)
@@ -58,8 +61,10 @@ def _coco(dataset: Dataset) -> list[Item]:
     try:
         items = [Item(int(image["id"]), folder / image["file_name"]) for image in data["images"]]
         strays = {a["image_id"] for a in data["annotations"]} - {item.id for item in items}
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise DataError(f"{path}: an image or annotation has no {error}") from error
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: an image or annotation is not as COCO's are: {error}") from error
     if strays:
         raise DataError(
             f"{path}: annotations name {len(strays)} images that it does not list, such as id {min(strays)}"

@@ -31,12 +31,11 @@ def time_latency(session: Session, batches: Sequence[TimedBatch], iterations: in
     infer, clock = session.infer, perf_counter_ns
     times = [0] * iterations
     rounds = itertools.cycle([batch.arrays for batch in batches])
-    with _no_garbage_collection():
-        for i in range(iterations):
-            arrays = next(rounds)
-            start = clock()
-            infer(arrays)
-            times[i] = clock() - start
+    for i in range(iterations):
+        arrays = next(rounds)
+        start = clock()
+        infer(arrays)
+        times[i] = clock() - start
     images = itertools.islice(itertools.cycle([batch.images for batch in batches]), iterations)
     return Samples(times_ns=tuple(times), images=tuple(images))
 
@@ -47,11 +46,10 @@ def time_compute(session: Session, batches: Sequence[TimedBatch], iterations: in
     launch, wait, clock = session.launch, session.wait, perf_counter_ns
     wait(launch(staged))
     times = [0] * iterations
-    with _no_garbage_collection():
-        for i in range(iterations):
-            start = clock()
-            wait(launch(staged))
-            times[i] = clock() - start
+    for i in range(iterations):
+        start = clock()
+        wait(launch(staged))
+        times[i] = clock() - start
     return Samples(times_ns=tuple(times), images=(batches[0].images,) * iterations)
 
 
@@ -60,8 +58,7 @@ def time_throughput(session: Session, batches: Sequence[TimedBatch], compute: Sa
     staged = session.stage(batches[0].arrays)
     low, high = LAUNCHES_IN_BLOCK
     launches = max(low, min(high, int(BLOCK_SECONDS * 1e9 / max(median(compute.times_ns), 1))))
-    with _no_garbage_collection():
-        blocks = [_block(session, staged, launches) for _ in range(BLOCKS + 1)]
+    blocks = [_block(session, staged, launches) for _ in range(BLOCKS + 1)]
     return Throughput(block_ns=tuple(blocks[1:]), launches_per_block=launches, images_per_launch=batches[0].images)
 
 
@@ -75,8 +72,12 @@ def _block(session: Session, staged: object, launches: int) -> int:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Keep Python's collector out of the timed region."""
+def without_garbage_collection() -> Iterator[None]:
+    """Keep Python's collector out of warm-up and all timed loops.
+
+    One context around all of them: the collection that it begins with takes tenths of a second with TensorFlow loaded,
+    and what runs next would find its caches cold.
+    """
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()

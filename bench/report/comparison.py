@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
 from bench.record import Record
-from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, summarize
+from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
 
 RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup")
 
@@ -68,13 +68,9 @@ def compare_cases(records: Sequence[Record]) -> tuple[Comparison, ...]:
     return tuple(_compare(title, group) for title, group in zip(titles, groups.values(), strict=True))
 
 
-def find_native(records: Iterable[Record]) -> Record | None:
-    """The case that the others are held against: the first native one."""
-    return next((record for record in records if record.case.optimization.precision_mode == "native"), None)
-
-
 def _compare(title: str, records: Sequence[Record]) -> Comparison:
-    case, native = records[0].case, find_native(records)
+    case = records[0].case
+    native = natives(records).get(case.comparison)
     labels = _distinct([_label(record) for record in records], [record.case.id for record in records])
     columns = tuple(
         Column(label, record, summarize(record, native)) for label, record in zip(labels, records, strict=True)
@@ -159,9 +155,9 @@ def _difference(row: Row, columns: Sequence[Column], native: Record | None) -> I
 
 
 def _which_native(columns: Sequence[Column], native: Record | None) -> Iterator[str]:
-    natives = [column for column in columns if column.record.case.optimization.precision_mode == "native"]
-    if len(natives) > 1:
-        yield from (f"all are held against {column.label}" for column in natives if column.record is native)
+    several = [column for column in columns if column.record.case.optimization.precision_mode == "native"]
+    if len(several) > 1:
+        yield from (f"all are held against {column.label}" for column in several if column.record is native)
 
 
 def _notes(column: Column) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +13,7 @@ from bench.report.exports import original_statistics
 from bench.report.html import page
 from bench.report.plots import plots
 from bench.report.tables import csv_text, markdown, rich_tables
-from bench.statistics import summarize
+from bench.statistics import natives, summarize
 from bench.store import replace_atomic
 
 
@@ -29,26 +29,27 @@ def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str
     replace_atomic(run / "comparison.html", page(title, comparisons, environment, pictures, verdict, checks).encode())
 
 
-def write_statistics(records: Sequence[Record], native: Mapping[str, Record]) -> None:
+def write_statistics(records: Sequence[Record]) -> None:
     """The original statistics file of every case whose config names one."""
-    wanted = [record for record in records if record.case.output_path is not None]
-    for record in wanted:
-        path = Path(record.case.output_path or "")
-        if len(wanted) > 1:
-            path = path.with_name(f"{path.stem}.{record.case.id}{path.suffix}")
-        summary = summarize(record, native.get(record.case.comparison))
-        replace_atomic(path, original_statistics(record, summary).encode())
+    native = natives(records)
+    for record in records:
+        if record.case.output_path is not None:
+            summary = summarize(record, native.get(record.case.comparison))
+            replace_atomic(Path(record.case.output_path), original_statistics(record, summary).encode())
 
 
 def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path) -> None:
     """Tables, what became of the assertions, the verdict, and where it all lies."""
     console.print(rich_tables(compare_cases(records)))
-    for check in checks:
+    for check in (check for check in checks if check.outcome != "passed"):
         where = f"{check.case_id}: " if check.case_id else ""
         console.print(
             f"{check.outcome.upper():<12} {where}{check.expression}  ({check.explanation})",
             markup=False,
             soft_wrap=True,
         )
+    passed = sum(check.outcome == "passed" for check in checks)
+    if passed:
+        console.print(f"{passed} of {len(checks)} assertions about single cases passed", highlight=False)
     console.print(f"Verdict: {verdict}", style="bold", markup=False)
     console.print(f"Results: {run}", markup=False, highlight=False, soft_wrap=True)

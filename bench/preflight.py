@@ -1,0 +1,84 @@
+"""What a suite needs before its first worker starts: folders that can be written, datasets that are there and readable.
+
+A mistake found here costs nothing; found by the last of eight workers, it costs an hour.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.catalog import provide
+from bench.errors import ConfigError, DataError
+from bench.record import Case, Dataset
+from bench.suite import Suite
+
+
+def make_ready(suite: Suite) -> Suite:
+    """The suite with its data made and checked, and `num_images` capped at what is there."""
+    with _about(suite, "benchmark_config"):
+        for dataset in dict.fromkeys(data for case in suite.cases for data in (case.dataset, case.calibration) if data):
+            provide(dataset)
+        requests = {case.id: _request(case) for case in suite.cases}
+        counts = {request: _count_images(request) for request in dict.fromkeys(requests.values())}
+    for key, folder in _folders(suite):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"{suite.source}: {key}: {str(folder)!r} cannot be made: {error.strerror}") from error
+    cases = tuple(case.model_copy(update={"num_images": counts[requests[case.id]]}) for case in suite.cases)
+    return dataclasses.replace(suite, cases=cases)
+
+
+@contextmanager
+def _about(suite: Suite, key: str) -> Iterator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        raise type(error)(f"{suite.source}: {key}: {error}") from error
+
+
+def _folders(suite: Suite) -> Iterator[tuple[str, Path]]:
+    """The folders that will be written to beside the results, each with the key that names it."""
+    if suite.benchmark.tmp_dir is not None:
+        yield "benchmark_config.tmp_dir", Path(suite.benchmark.tmp_dir)
+    for case in suite.cases:
+        if case.output_path is not None:
+            if Path(case.output_path).is_dir():
+                key = "benchmark_config.output_path"
+                raise ConfigError(f"{suite.source}: {key}: {case.output_path!r} is a folder; it names a JSON file")
+            yield "benchmark_config.output_path", Path(case.output_path).parent
+        if case.optimization.output_path is not None:
+            yield "optimization_config.output_path", Path(case.optimization.output_path).parent
+
+
+def _request(case: Case) -> str:
+    """What bench.inputs.check is asked about a case."""
+
+    def dumped(dataset: Dataset | None) -> Any:
+        return None if dataset is None else dataset.model_dump(mode="json")
+
+    return json.dumps(
+        {
+            "dataset": dumped(case.dataset),
+            "num_images": case.num_images,
+            "calibration": dumped(case.calibration),
+            "num_calibration": case.optimization.num_calib_images,
+        }
+    )
+
+
+def _count_images(request: str) -> int:
+    """Check a case's images in a child process; gives how many of them will be evaluated."""
+    command = [sys.executable, "-m", "bench.inputs.check"]
+    done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
+    answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed"}')
+    if "error" in answer:
+        raise DataError(answer["error"])
+    return int(answer["num_images"])

@@ -1,0 +1,100 @@
+"""Top-1 and top-5 against a plain reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.accuracy.classification import TopK
+from bench.backends.base import Array, Signature, TensorSpec
+from bench.errors import DataError, ModelError
+from bench.inputs.batches import Batch
+from bench.inputs.items import Item
+from bench.record import Accuracy
+
+REAL = np.dtype(np.float32)
+
+
+def signature(classes: int, **outputs: tuple[int | None, ...]) -> Signature:
+    specs = outputs or {"probabilities": (None, classes)}
+    return Signature((), tuple(TensorSpec(name, REAL, shape) for name, shape in specs.items()))
+
+
+def batch(labels: list[int], size: int) -> Batch:
+    """A batch of `size` images, as many of them padding as there are no labels for."""
+    return Batch(np.zeros((size, 1, 1, 3)), tuple(Item(i, Path(f"{i}"), label) for i, label in enumerate(labels)))
+
+
+def evaluate(scores: Array, labels: list[int], batch_size: int, offset: int = 0) -> Accuracy:
+    """Feed the rows in padded batches; padding would be counted as hits of every class."""
+    metric = TopK(signature(scores.shape[1]), offset)
+    for start in range(0, len(labels), batch_size):
+        rows = scores[start : start + batch_size]
+        padded = np.concatenate([rows, np.repeat(rows[-1:], batch_size - len(rows), axis=0)])
+        metric.add(batch(labels[start : start + batch_size], batch_size), {"probabilities": padded})
+    return metric.result()
+
+
+@given(
+    count=st.integers(1, 30), classes=st.integers(1, 12), batch_size=st.integers(1, 8),
+    offset=st.integers(0, 2), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 1000),
+)  # fmt: skip
+def test_agrees_with_ranking_each_image_by_itself(
+    count: int, classes: int, batch_size: int, offset: int, levels: int, seed: int
+) -> None:
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, levels, (count, classes + offset)).astype(np.float32)
+    labels = generator.integers(0, classes, count).tolist()
+    ranks = []
+    for row, label in zip(scores.tolist(), labels, strict=True):
+        ranking = sorted(range(len(row)), key=lambda c: (-row[c], c))  # the first of equals wins
+        ranks.append(ranking.index(label + offset))
+    accuracy = evaluate(scores, labels, batch_size, offset)
+    assert accuracy.num_images == count
+    assert accuracy.metrics == {
+        "top1": pytest.approx(np.mean([rank < 1 for rank in ranks])),
+        "top5": pytest.approx(np.mean([rank < 5 for rank in ranks])),
+    }
+
+
+def test_padding_is_not_counted() -> None:
+    metric = TopK(signature(3), 0)
+    metric.add(batch([1], size=4), {"probabilities": np.eye(3, dtype=np.float32)[[1, 0, 0, 0]]})
+    assert metric.result() == Accuracy(metrics={"top1": 1.0, "top5": 1.0}, num_images=1)
+
+
+def test_the_class_offset_shifts_labels_past_the_background() -> None:
+    scores = np.eye(4, dtype=np.float32)[[1, 3]]
+    assert evaluate(scores, [0, 2], 2, offset=1).metrics["top1"] == 1.0
+    assert evaluate(scores, [0, 2], 2, offset=0).metrics["top1"] == 0.0
+
+
+def test_a_score_that_is_not_a_number_is_never_a_hit() -> None:
+    scores = np.array([[np.nan, 0.1, 0.2]], np.float32)
+    assert evaluate(scores, [0], 1).metrics["top1"] == 0.0
+
+
+def test_a_label_beyond_the_models_classes_is_an_error() -> None:
+    with pytest.raises(DataError, match="label 3 is beyond the model's 4 classes"):
+        evaluate(np.zeros((1, 4), np.float32), [3], 1, offset=1)
+
+
+def test_scores_are_found_by_name_among_several_outputs() -> None:
+    metric = TopK(signature(3, features=(None, 7), logits=(None, 3)), 0)
+    metric.add(batch([2], 1), {"features": np.zeros((1, 7)), "logits": np.array([[0, 0, 1]])})
+    assert metric.result().metrics["top1"] == 1.0
+
+
+def test_scores_with_spatial_dimensions_of_one_are_flattened() -> None:
+    metric = TopK(signature(3, whatever=(None, 3)), 0)
+    metric.add(batch([2], 1), {"whatever": np.array([0, 0, 1]).reshape(1, 1, 1, 3)})
+    assert metric.result().metrics["top1"] == 1.0
+
+
+def test_a_model_without_scores_is_refused_with_what_it_has() -> None:
+    with pytest.raises(ModelError, match=r"features \[None, 7, 7, 64\]"):
+        TopK(signature(0, features=(None, 7, 7, 64)), 0)

@@ -1,0 +1,239 @@
+"""mAP against pycocotools fed directly with the same boxes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from bench.accuracy.detection import STATISTICS, BoxMap
+from bench.backends.base import Arrays, Signature, TensorSpec
+from bench.errors import DataError, ModelError
+from bench.inputs.batches import Batch
+from bench.inputs.items import Item
+from bench.record import Accuracy
+
+ZOO = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
+TF2_SUITE = ("boxes", "scores", "classes", "num_detections")
+SHAPES = ((None, None, 4), (None, None), (None, None), (None,))
+PLACES = 20  # rows of a detector's output, most of them unused
+Detections = list[dict[str, Any]]  # of one image, in COCO's result format
+
+
+def signature(names: Sequence[str] = ZOO) -> Signature:
+    real = np.dtype(np.float32)
+    return Signature((), tuple(TensorSpec(name, real, shape) for name, shape in zip(names, SHAPES, strict=True)))
+
+
+def make_truth(images: int = 12, seed: int = 0) -> dict[str, Any]:
+    """Images of different sizes and ids, each with up to five objects of four classes; the last one has none."""
+    generator = np.random.default_rng(seed)
+    listed = [{"id": 100 - 7 * i, "file_name": f"{i}.jpg", "height": 200 + 30 * i, "width": 500 - 20 * i}
+              for i in range(images)]  # fmt: skip
+    annotations: list[dict[str, Any]] = []
+    for image in listed[:-1]:
+        for _ in range(generator.integers(1, 6)):
+            box = random_box(generator, image)
+            annotations.append({
+                "id": len(annotations) + 1, "image_id": image["id"], "category_id": int(generator.integers(1, 5)),
+                "bbox": box, "area": box[2] * box[3], "iscrowd": 0,
+            })  # fmt: skip
+    return {
+        "images": listed,
+        "annotations": annotations,
+        "categories": [{"id": i, "name": f"{i}"} for i in range(1, 5)],
+    }
+
+
+def random_box(generator: np.random.Generator, image: dict[str, Any]) -> list[float]:
+    width, height = generator.uniform(10, image["width"] / 2), generator.uniform(10, image["height"] / 2)
+    left, top = generator.uniform(0, image["width"] - width), generator.uniform(0, image["height"] - height)
+    return [float(v) for v in (left, top, width, height)]
+
+
+def make_detections(truth: dict[str, Any], image: dict[str, Any], seed: int = 1) -> Detections:
+    """Shifted copies of most objects, some under a wrong class, and false alarms."""
+    generator = np.random.default_rng((seed, image["id"]))
+    found = []
+    for annotation in truth["annotations"]:
+        if annotation["image_id"] == image["id"] and generator.uniform() < 0.8:
+            shift = generator.normal(0, 0.06, 4) * np.tile(annotation["bbox"][2:], 2)
+            category = annotation["category_id"] if generator.uniform() < 0.8 else int(generator.integers(1, 5))
+            found.append((np.add(annotation["bbox"], shift).tolist(), category, generator.uniform(0.2, 1)))
+    found += [
+        (random_box(generator, image), int(generator.integers(1, 5)), generator.uniform(0, 0.6)) for _ in range(3)
+    ]
+    found.sort(key=lambda detection: -detection[2])
+    return [{"image_id": image["id"], "bbox": b, "category_id": c, "score": s} for b, c, s in found]
+
+
+def as_outputs(
+    images: Sequence[tuple[dict[str, Any], Detections]], names: Sequence[str] = ZOO, offset: int = 0
+) -> Arrays:
+    """What a detector gives for these images; unused rows hold boxes that would be wrong."""
+    boxes = np.full((len(images), PLACES, 4), 0.5, np.float64)
+    scores, classes = np.ones((2, len(images), PLACES))
+    for row, (image, detections) in enumerate(images):
+        for place, d in enumerate(detections):
+            x, y, w, h = d["bbox"]
+            size = (image["height"], image["width"]) * 2
+            boxes[row, place] = np.divide((y, x, y + h, x + w), size)
+            scores[row, place], classes[row, place] = d["score"], d["category_id"] + offset
+    counts = np.array([len(detections) for _, detections in images], np.float32)
+    return dict(zip(names, (boxes, scores, classes, counts), strict=True))
+
+
+def reference(truth: dict[str, Any], results: Detections, ids: Sequence[int]) -> dict[str, float]:
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {"info": {}, **truth}
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.params.imgIds = list(ids)
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: float(value) for name, value in zip(STATISTICS, evaluation.stats, strict=True) if value >= 0}
+
+
+def write(truth: dict[str, Any], folder: Path) -> str:
+    path = folder / "instances.json"
+    path.write_text(json.dumps(truth), encoding="utf-8")
+    return str(path)
+
+
+def batch(images: Sequence[dict[str, Any]], size: int) -> Batch:
+    return Batch(np.zeros((size, 1, 1, 3)), tuple(Item(image["id"], Path(image["file_name"])) for image in images))
+
+
+def evaluate(
+    truth: dict[str, Any],
+    folder: Path,
+    batch_size: int = 1,
+    names: Sequence[str] = ZOO,
+    offset: int = 0,
+    count: int = 99,
+) -> Accuracy:
+    """All images through BoxMap, in batches whose last one is padded with its last image."""
+    metric = BoxMap(signature(names), write(truth, folder), offset)
+    pairs = [(image, make_detections(truth, image)) for image in truth["images"][:count]]
+    for start in range(0, len(pairs), batch_size):
+        group = pairs[start : start + batch_size]
+        padded = group + group[-1:] * (batch_size - len(group))
+        metric.add(batch([image for image, _ in group], batch_size), as_outputs(padded, names, offset))
+    return metric.result()
+
+
+def all_detections(truth: dict[str, Any], count: int = 99) -> Detections:
+    return [d for image in truth["images"][:count] for d in make_detections(truth, image)]
+
+
+def all_ids(truth: dict[str, Any], count: int = 99) -> list[int]:
+    return [image["id"] for image in truth["images"][:count]]
+
+
+@pytest.mark.parametrize("names", [ZOO, TF2_SUITE], ids=["zoo", "tf2"])
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_agrees_with_pycocotools_on_the_same_boxes(tmp_path: Path, names: Sequence[str], batch_size: int) -> None:
+    truth = make_truth()
+    accuracy = evaluate(truth, tmp_path, batch_size, names)
+    wanted = reference(truth, all_detections(truth), all_ids(truth))
+    assert 0.2 < wanted["map"] < 0.8
+    assert accuracy.metrics == pytest.approx(wanted, abs=1e-9)
+    assert accuracy.num_images == 12
+
+
+def test_only_images_that_were_seen_are_evaluated(tmp_path: Path) -> None:
+    truth = make_truth()
+    accuracy = evaluate(truth, tmp_path, count=5)
+    wanted = reference(truth, all_detections(truth, 5), all_ids(truth, 5))
+    assert accuracy.metrics == pytest.approx(wanted, abs=1e-9)
+    assert accuracy.metrics["map"] > 1.2 * reference(truth, all_detections(truth, 5), all_ids(truth))["map"]
+    assert accuracy.num_images == 5
+
+
+def test_perfect_detections_have_a_map_of_one(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0)
+    for image in truth["images"]:
+        own = [{**a, "score": 0.9} for a in truth["annotations"] if a["image_id"] == image["id"]]
+        metric.add(batch([image], 1), as_outputs([(image, own)]))
+    assert metric.result().metrics["map"] == pytest.approx(1.0)
+
+
+def test_the_class_offset_is_taken_off_the_models_classes(tmp_path: Path) -> None:
+    truth = make_truth()
+    assert evaluate(truth, tmp_path, offset=1).metrics == pytest.approx(evaluate(truth, tmp_path).metrics)
+
+
+def test_classes_matter(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0)
+    for image in truth["images"]:
+        metric.add(batch([image], 1), as_outputs([(image, make_detections(truth, image))], offset=1))
+    assert metric.result().metrics["map"] < 0.5 * evaluate(truth, tmp_path).metrics["map"]
+
+
+def test_images_without_detections_count_as_missed(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0)
+    first, *others = truth["images"]
+    metric.add(batch([first], 1), as_outputs([(first, make_detections(truth, first))]))
+    for image in others:
+        metric.add(batch([image], 1), as_outputs([(image, [])]))
+    wanted = reference(truth, make_detections(truth, first), all_ids(truth))
+    assert metric.result().metrics == pytest.approx(wanted, abs=1e-9)
+
+
+def test_no_detection_at_all_is_a_map_of_zero(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0)
+    for image in truth["images"]:
+        metric.add(batch([image], 1), as_outputs([(image, [])]))
+    assert metric.result() == Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=12)
+
+
+def test_a_missing_area_is_the_boxs_and_a_missing_crowd_flag_is_none(tmp_path: Path) -> None:
+    truth = make_truth()
+    bare = [{k: v for k, v in a.items() if k not in ("area", "iscrowd")} for a in truth["annotations"]]
+    whole = evaluate(truth, tmp_path)
+    assert evaluate({**truth, "annotations": bare}, tmp_path) == whole
+    assert {"map_small", "map_medium", "map_large"} & set(whole.metrics)
+
+
+def test_sizes_of_which_there_is_no_object_have_no_figure(tmp_path: Path) -> None:
+    truth = make_truth()
+    small = [{**a, "area": 5.0} for a in truth["annotations"]]
+    metrics = evaluate({**truth, "annotations": small}, tmp_path).metrics
+    assert "map_small" in metrics
+    assert "map_large" not in metrics and "ar_medium" not in metrics
+
+
+def test_crowds_are_neither_missed_nor_false(tmp_path: Path) -> None:
+    truth = make_truth()
+    truth["annotations"][0]["iscrowd"] = 1
+    wanted = reference(truth, all_detections(truth), all_ids(truth))
+    assert evaluate(truth, tmp_path).metrics == pytest.approx(wanted, abs=1e-9)
+
+
+def test_an_annotation_without_a_box_is_refused(tmp_path: Path) -> None:
+    truth = make_truth()
+    del truth["annotations"][3]["bbox"]
+    with pytest.raises(DataError, match=r"instances\.json: an annotation has no usable 'bbox'"):
+        BoxMap(signature(), write(truth, tmp_path), 0)
+
+
+def test_a_model_that_is_no_detector_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
+    names = ("detection_boxes", "detection_scores", "labels", "num_detections")
+    with pytest.raises(
+        ModelError, match="no output detection_classes; it has detection_boxes, detection_scores, labels"
+    ):
+        BoxMap(signature(names), write(make_truth(), tmp_path), 0)

@@ -1,0 +1,112 @@
+"""What the harness itself costs: ratios within one run and minima, which mean something on a busy machine too."""
+
+from __future__ import annotations
+
+import gc
+import resource
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from statistics import median
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.backends.base import Arrays, Session
+from bench.backends.null import NullSession
+from bench.measure.loop import TimedBatch, time_latency
+from tests.faults import ROOT
+
+ROUNDS, BLOCK = 20, 15
+
+
+class SineSession(NullSession):
+    """A millisecond or so of real work in one thread."""
+
+    def infer(self, batch: Arrays) -> Arrays:
+        return {"sines": np.sin(batch["angles"])}
+
+
+def sine_session() -> tuple[Session, Arrays]:
+    return SineSession({}), {"angles": np.random.default_rng(0).normal(size=100_000)}
+
+
+def tensorflow_session() -> tuple[Session, Arrays]:
+    tf = pytest.importorskip("tensorflow")
+    from bench.backends.tensorflow import TensorFlowSession
+
+    function: Any = tf.function(lambda values: {"sorted": tf.sort(values)})  # one row: one thread
+    values = np.random.default_rng(0).normal(size=(1, 20_000)).astype(np.float32)
+    return TensorFlowSession(function, None, None), {"values": values}
+
+
+def bare_loop(session: Session, arrays: Arrays, iterations: int) -> list[int]:
+    times = []
+    for _ in range(iterations):
+        start = perf_counter_ns()
+        session.infer(arrays)
+        times.append(perf_counter_ns() - start)
+    return times
+
+
+@contextmanager
+def small_heap() -> Iterator[None]:
+    """Collecting garbage among TensorFlow's objects takes long enough for caches to cool before a short block."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.parametrize("make", [sine_session, tensorflow_session], ids=["numpy", "tensorflow"])
+def test_latency_is_within_two_percent_of_a_bare_loop(make: Callable[[], tuple[Session, Arrays]]) -> None:
+    session, arrays = make()
+    bare_loop(session, arrays, BLOCK)
+    with small_heap():
+        ratios = [_compare(session, arrays) for _ in range(3)]
+    print("harness / bare:", ", ".join(f"{ratio:.4f}" for ratio in ratios))
+    assert median(ratios) == pytest.approx(1, abs=0.02)
+
+
+def _compare(session: Session, arrays: Arrays) -> float:
+    """The harness's median over a bare loop's, of blocks that take turns, so that both see the same weather."""
+    ratios = []
+    for _ in range(ROUNDS):
+        before = median(bare_loop(session, arrays, BLOCK))
+        ours = median(time_latency(session, [TimedBatch(arrays, 1)], BLOCK).times_ns)
+        after = median(bare_loop(session, arrays, BLOCK))
+        ratios.append(2 * ours / (before + after))
+    return median(ratios)
+
+
+def test_an_iteration_of_null_costs_under_20_microseconds(benchmark: BenchmarkFixture) -> None:
+    batches = [TimedBatch({"images": np.zeros((1, 8, 8, 3), np.uint8)}, 1)] * 4
+    session = NullSession({})
+    with small_heap():
+        benchmark.pedantic(time_latency, (session, batches, 2000), rounds=10)  # type: ignore[no-untyped-call]
+    if benchmark.stats is not None:  # None where benchmarks are disabled
+        assert benchmark.stats.stats.min / 2000 < 20e-6
+
+
+def test_null_itself_reports_less_than_5_microseconds() -> None:
+    samples = time_latency(NullSession({}), [TimedBatch({}, 1)], 2000)
+    assert len(samples.times_ns) == 2000
+    assert 0 <= min(samples.times_ns) <= median(samples.times_ns) < 5000
+
+
+def test_help_costs_under_half_a_second() -> None:
+    """In CPU time of one thread, which is what it takes on an idle machine."""
+    best = min(_cpu_seconds([sys.executable, "-m", "bench.test", "--help"]) for _ in range(5))
+    print(f"--help: {best:.3f} s")
+    assert 0.05 < best < 0.5
+
+
+def _cpu_seconds(command: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -1,0 +1,113 @@
+"""Images are checked before anything is measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.errors import DataError
+from bench.inputs.check import check_data
+from bench.record import Dataset
+from tests.faults import ROOT
+
+
+def folder_of(path: Path, first: int, count: int, suffix: str = "jpg") -> Dataset:
+    """A folder of images that all differ."""
+    path.mkdir()
+    for number in range(first, first + count):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16, 3), np.uint8)
+        Image.fromarray(pixels).save(path / f"{number}.{suffix}")
+    return Dataset(name=path.name, format="images", images_dir=str(path))
+
+
+def test_counts_the_images_that_will_be_evaluated(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 5)
+    assert check_data(dataset, 100, None, None) == 5
+    assert check_data(dataset, 3, None, None) == 3
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_truncated_image_is_named(tmp_path: Path, suffix: str) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 3, suffix)
+    broken = tmp_path / "val" / f"1.{suffix}"
+    broken.write_bytes(broken.read_bytes()[:-100])
+    with pytest.raises(DataError, match=rf"val/1\.{suffix}: cannot be decoded"):
+        check_data(dataset, 100, None, None)
+
+
+def test_an_image_beyond_the_first_ones_is_not_looked_at(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 3)
+    (tmp_path / "val" / "2.jpg").write_bytes(b"")
+    assert check_data(dataset, 2, None, None) == 2
+
+
+def test_an_image_that_the_labels_name_but_is_not_there_is_named(tmp_path: Path) -> None:
+    (tmp_path / "labels.txt").write_text("gone.jpg 1\n", encoding="utf-8")
+    dataset = Dataset(name="own", format="labels", labels_path=str(tmp_path / "labels.txt"))
+    with pytest.raises(DataError, match=r"gone\.jpg: no such image"):
+        check_data(dataset, 100, None, None)
+
+
+def test_a_truncated_calibration_image_is_named(tmp_path: Path) -> None:
+    dataset, calibration = folder_of(tmp_path / "val", 0, 2), folder_of(tmp_path / "train", 10, 2)
+    (tmp_path / "train" / "11.jpg").write_bytes(b"")
+    with pytest.raises(DataError, match=r"train/11\.jpg"):
+        check_data(dataset, 100, calibration, None)
+
+
+def test_images_of_another_split_may_calibrate(tmp_path: Path) -> None:
+    dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
+    assert check_data(dataset, 100, calibration, None) == 4
+
+
+def test_an_image_under_another_name_in_both_splits_is_refused(tmp_path: Path) -> None:
+    dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
+    shutil.copy(tmp_path / "val" / "2.jpg", tmp_path / "train" / "zebra.jpg")
+    with pytest.raises(DataError, match=r"train/zebra\.jpg: calibrated on and evaluated \(.*val/2\.jpg\)"):
+        check_data(dataset, 100, calibration, None)
+
+
+def test_only_images_that_are_used_can_overlap(tmp_path: Path) -> None:
+    dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
+    shutil.copy(tmp_path / "val" / "2.jpg", tmp_path / "train" / "zebra.jpg")
+    assert check_data(dataset, 100, calibration, 4) == 4
+
+
+def test_images_of_one_size_in_bytes_do_not_overlap_by_that(tmp_path: Path) -> None:
+    for name, value in (("val", 0), ("train", 255)):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4), (value, 0, 0)).save(tmp_path / name / "a.bmp.png", compress_level=0)
+    sizes = {path.stat().st_size for path in tmp_path.rglob("*.png")}
+    assert len(sizes) == 1
+    dataset, calibration = (
+        Dataset(name=name, format="images", images_dir=str(tmp_path / name)) for name in ("val", "train")
+    )
+    assert check_data(dataset, 100, calibration, None) == 1
+
+
+@pytest.mark.parametrize(
+    ("good", "code", "answer"), [(True, 0, {"num_images": 2}), (False, 2, {"error": "0.jpg: cannot be decoded"})]
+)
+def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, answer: dict[str, Any]) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 2)
+    if not good:
+        (tmp_path / "val" / "0.jpg").write_bytes(b"")
+    request = {"dataset": dataset.model_dump(), "num_images": 9, "calibration": None, "num_calibration": None}
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.inputs.check"],
+        cwd=ROOT,
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code
+    ((key, value),) = answer.items()
+    assert str(value) in str(json.loads(done.stdout)[key])

@@ -1,0 +1,149 @@
+"""Images as models get them, to the pixel."""
+
+from __future__ import annotations
+
+import io
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.backends.base import Array
+from bench.errors import DataError
+from bench.inputs.images import load_image, random_pixels, read_pixels
+from bench.inputs.items import Item
+
+UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
+
+
+def noise(height: int, width: int) -> Image.Image:
+    """A smooth picture with some noise, so that resizing and compressing matter."""
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, (x + y) % 256], -1)
+    pixels = pixels + np.random.default_rng(0).integers(-20, 20, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    noise(40, 60).save(path)
+    return path
+
+
+def encoded(picture: Image.Image, kind: str) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()
+
+
+def test_without_a_shape_pixels_are_as_they_are(photo: Path) -> None:
+    pixels = read_pixels(photo, None)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, np.asarray(noise(40, 60)))
+
+
+def test_the_whole_image_is_resized_bilinearly_to_height_and_width(photo: Path) -> None:
+    wanted = noise(40, 60).resize((30, 17), Image.Resampling.BILINEAR)
+    pixels = read_pixels(photo, (17, 30))
+    assert pixels.shape == (17, 30, 3)
+    np.testing.assert_array_equal(pixels, np.asarray(wanted))
+
+
+def test_an_image_of_the_right_size_is_not_touched(photo: Path) -> None:
+    np.testing.assert_array_equal(read_pixels(photo, (40, 60)), read_pixels(photo, None))
+
+
+def test_jpegs_are_decoded_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(encoded(noise(64, 48), "JPEG"))
+    with Image.open(path) as reference:
+        wanted = np.asarray(reference.convert("RGB"))
+    np.testing.assert_array_equal(read_pixels(path, None), wanted)
+
+
+def test_inception_preprocessing_of_every_pixel_value(tmp_path: Path) -> None:
+    path = tmp_path / "ramp.png"
+    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(path)
+    image = load_image(Item(0, path), None, "inception", FLOAT32, seed=0)
+    assert image.dtype == np.float32
+    assert (image.min(), image.max()) == (-1.0, 1.0)
+    exact = (np.arange(256, dtype=np.float64) / 255.0 - 0.5) * 2.0
+    np.testing.assert_allclose(image[..., 0].ravel(), exact, atol=2e-7)
+
+
+@pytest.mark.parametrize("dtype", [UINT8, FLOAT32])
+def test_raw_preprocessing_keeps_values_in_the_type_of_the_model(photo: Path, dtype: np.dtype[np.generic]) -> None:
+    image = load_image(Item(0, photo), None, "raw", dtype, seed=0)
+    assert image.dtype == dtype
+    np.testing.assert_array_equal(image, np.asarray(noise(40, 60)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "tolerance"),
+    [("L", "PNG", 0), ("P", "PNG", 0), ("RGBA", "PNG", 0), ("1", "PNG", 0), ("CMYK", "JPEG", 12), ("L", "JPEG", 4)],
+)
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str, kind: str, tolerance: int) -> None:
+    picture = noise(16, 24).resize((24, 16)).convert(mode)
+    path = tmp_path / f"picture.{kind.lower()}"
+    picture.save(path, kind, **({"quality": 100} if kind == "JPEG" else {}))
+    pixels = read_pixels(path, None)
+    assert (pixels.shape, pixels.dtype) == ((16, 24, 3), UINT8)
+    difference = pixels.astype(int) - np.asarray(picture.convert("RGB"))
+    assert abs(difference).mean() <= tolerance
+
+
+def test_a_grayscale_image_has_three_equal_channels(tmp_path: Path) -> None:
+    path = tmp_path / "gray.png"
+    Image.new("L", (5, 4), 77).save(path)
+    assert (read_pixels(path, None) == 77).all()
+
+
+def test_a_truncated_jpeg_is_an_error_that_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "half.jpg"
+    whole = encoded(noise(64, 64), "JPEG")
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"half\.jpg: cannot be decoded: .*truncated"):
+        read_pixels(path, (32, 32))
+
+
+def test_a_missing_image_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"gone\.jpg: no such image"):
+        read_pixels(tmp_path / "gone.jpg", None)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_damaged_files_are_either_decoded_or_a_data_error(tmp_path: Path, kind: str) -> None:
+    whole = encoded(noise(24, 24), kind)
+    path = tmp_path / "damaged"
+    chance = random.Random(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(whole[: chance.randrange(1, len(whole) + 1)] if chance.random() < 0.3 else whole)
+        for _ in range(chance.randrange(4)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        path.write_bytes(damaged)
+        refused += not _decodes(path)
+    assert 0 < refused < 300
+
+
+def _decodes(path: Path) -> bool:
+    try:
+        assert read_pixels(path, (8, 8)).shape == (8, 8, 3)
+    except DataError:
+        return False
+    return True
+
+
+def synthetic(index: int, seed: int) -> Array:
+    return random_pixels(index, (6, 7), seed)
+
+
+def test_synthetic_images_depend_on_seed_and_index_alone() -> None:
+    assert synthetic(1, 2).shape == (6, 7, 3)
+    np.testing.assert_array_equal(synthetic(1, 2), synthetic(1, 2))
+    assert (synthetic(1, 2) != synthetic(2, 2)).any()
+    assert (synthetic(1, 2) != synthetic(1, 3)).any()
+    assert {0, 255} <= set(random_pixels(0, (64, 64), 0).ravel().tolist())

@@ -1,0 +1,103 @@
+"""What a dataset lists, in which order, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import DataError
+from bench.inputs.items import Item, list_items
+from bench.record import Dataset
+
+
+def coco(folder: Path, data: Any) -> Dataset:
+    path = folder / "instances.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data), encoding="utf-8")
+    return Dataset(name="own", format="coco", images_dir=str(folder / "images"), annotation_path=str(path))
+
+
+def labels(folder: Path, text: str) -> Dataset:
+    path = folder / "labels.txt"
+    path.write_text(text, encoding="utf-8")
+    return Dataset(name="own", format="labels", labels_path=str(path))
+
+
+def image(number: int) -> dict[str, Any]:
+    return {"id": number, "file_name": f"{number}.jpg", "height": 4, "width": 5}
+
+
+def instances(**changes: Any) -> dict[str, Any]:
+    return {"images": [image(30), image(4), image(17)], "annotations": [], "categories": [], **changes}
+
+
+def test_coco_images_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
+    items = list_items(coco(tmp_path, instances()), None)
+    assert items == tuple(Item(i, tmp_path / "images" / f"{i}.jpg") for i in (4, 17, 30))
+
+
+def test_the_first_images_are_taken_after_ordering(tmp_path: Path) -> None:
+    assert [item.id for item in list_items(coco(tmp_path, instances()), 2)] == [4, 17]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("{", "not an annotation file"),
+        ([], "all missing"),
+        ({"images": []}, "annotations, categories missing"),
+        (instances(images=[{"file_name": "a.jpg"}]), "no 'id'"),
+        (instances(images=[{"id": 1}]), "no 'file_name'"),
+        (instances(annotations=[{"bbox": [0, 0, 1, 1]}]), "no 'image_id'"),
+        (instances(annotations=[{"image_id": 5}]), "1 images that it does not list, such as id 5"),
+        (instances(images=[]), "no images in"),
+    ],
+)
+def test_bad_coco_annotations_are_refused(tmp_path: Path, data: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list_items(coco(tmp_path, data), None)
+
+
+def test_labels_keep_their_lines_order_and_may_have_spaces_in_paths(tmp_path: Path) -> None:
+    items = list_items(labels(tmp_path, "b/my cat.jpg 281\n\na.jpg 0\n"), None)
+    assert [(item.path, item.label) for item in items] == [(tmp_path / "b/my cat.jpg", 281), (tmp_path / "a.jpg", 0)]
+
+
+def test_labels_name_images_relative_to_images_dir(tmp_path: Path) -> None:
+    dataset = labels(tmp_path, "a.jpg 3\n").model_copy(update={"images_dir": "/elsewhere"})
+    assert list_items(dataset, None)[0].path == Path("/elsewhere/a.jpg")
+
+
+@pytest.mark.parametrize("line", ["a.jpg", "a.jpg cat", "a.jpg -1", "a.jpg 1.5", " 7"])
+def test_a_line_without_path_and_label_is_refused_with_its_number(tmp_path: Path, line: str) -> None:
+    with pytest.raises(DataError, match=r"labels\.txt:2: "):
+        list_items(labels(tmp_path, f"ok.jpg 1\n{line}\n"), None)
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        Dataset(name="gone", format="labels", labels_path="nowhere/labels.txt"),
+        Dataset(name="gone", format="coco", annotation_path="nowhere/instances.json"),
+        Dataset(name="gone", format="images", images_dir="nowhere"),
+    ],
+    ids=lambda dataset: dataset.format,
+)
+def test_a_dataset_that_is_not_there_is_named(dataset: Dataset) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        list_items(dataset, None)
+
+
+def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("b.PNG", "a.jpg", "c.jpeg", "notes.txt", "d.json"):
+        (tmp_path / name).touch()
+    items = list_items(Dataset(name="own", format="images", images_dir=str(tmp_path)), None)
+    assert [item.path.name for item in items if item.path] == ["a.jpg", "b.PNG", "c.jpeg"]
+    assert [(item.id, item.label) for item in items] == [(0, None), (1, None), (2, None)]
+
+
+def test_synthetic_items_are_as_many_as_asked_for() -> None:
+    items = list_items(Dataset(name="synthetic", format="synthetic"), 3)
+    assert items == (Item(0, None), Item(1, None), Item(2, None))

@@ -1,0 +1,197 @@
+"""Cards of models and datasets, and what they point to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.catalog import (
+    dataset_card,
+    model_card,
+    model_dir,
+    names,
+    provide,
+    resolve_dataset,
+    saved_model_in,
+    shown,
+)
+from bench.errors import CatalogError, ConfigError
+from bench.record import Dataset
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+home = Path(sys.argv[sys.argv.index("--out") + 1])
+(home / "images").mkdir(parents=True)
+(home / "images" / sys.argv[1]).touch()
+print('{"pixels_sha256": "0123456789abcdef"}')
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working directory, with folders of cards and a cache."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", "cache")
+    Path("models").mkdir()
+    Path("datasets").mkdir()
+
+
+def write_card(kind: str, name: str, source: dict[str, Any], **fields: Any) -> None:
+    card = {"name": name, "description": "a card of the tests", "source": source, **fields}
+    Path(kind, f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def write_model(folder: str) -> None:
+    Path(folder).mkdir(parents=True)
+    Path(folder, "saved_model.pb").touch()
+
+
+def write_generated(name: str, script: str = SCRIPT) -> None:
+    Path("datasets/make.py").write_text(script, encoding="utf-8")
+    source = {"generator": "make.py", "arguments": ["0.png"], "pixels_sha256": "0123456789abcdef"}
+    write_card("datasets", name, source, format="images", images_dir="images")
+
+
+@pytest.mark.parametrize("name", names("models"))
+def test_every_model_card_reads(name: str) -> None:
+    source = model_card(name).source
+    assert [bool(source.path), bool(source.url), bool(source.keras_application)].count(True) == 1
+
+
+@pytest.mark.parametrize("name", names("datasets"))
+def test_every_dataset_card_reads(name: str) -> None:
+    card = dataset_card(name)
+    assert card.calibration is None or dataset_card(card.calibration).calibration is None
+
+
+def test_model_cards_name_datasets_that_are_there() -> None:
+    wanted = {model_card(name).dataset for name in names("models")} - {None}
+    assert wanted <= set(names("datasets"))
+
+
+def test_a_card_in_the_working_directory_goes_first() -> None:
+    write_card("models", "resnet50", {"path": "mine"}, task="detection")
+    assert model_card("resnet50").source.path == "mine"
+
+
+def test_an_unknown_card_is_refused_with_the_nearest() -> None:
+    with pytest.raises(CatalogError, match=r"^no model 'resnet05'; did you mean 'resnet50'"):
+        model_card("resnet05")
+    with pytest.raises(CatalogError, match=r"^no dataset 'zzz'; known: .*shapes-detection-validation"):
+        dataset_card("zzz")
+
+
+BAD_CARDS = {
+    "malformed": ("{", "not valid JSON: "),
+    "an array": ("[]", "an object is needed, not an array"),
+    "not UTF-8": (b"\xff", "not valid JSON: "),
+    "no task": ('{"name": "bad", "description": "", "source": {}}', "task: missing"),
+    "unknown key": (
+        '{"name": "bad", "description": "", "task": "detection", "source": {}, "image_shap": [8, 8]}',
+        "image_shap: unknown key; did you mean 'image_shape'?",
+    ),
+    "unknown key of its source": (
+        '{"name": "bad", "description": "", "task": "detection", "source": {"ulr": "http://a"}}',
+        "source.ulr: unknown key; did you mean 'url'?",
+    ),
+    "another name": (
+        '{"name": "good", "description": "", "task": "detection", "source": {}}',
+        "name: 'good' is not the file's own name",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "words"), BAD_CARDS.values(), ids=BAD_CARDS)
+def test_a_bad_card_is_refused_by_file_and_key(text: str | bytes, words: str) -> None:
+    path = Path("models/bad.json")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(CatalogError) as error:
+        model_card("bad")
+    assert str(error.value).startswith(f"{path.resolve()}: {words}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_beside_its_card() -> None:
+    write_card("models", "near", {"path": "near"}, task="detection")
+    with pytest.raises(CatalogError, match=r"models/near.json: .*no such folder"):
+        model_dir(model_card("near"), ".", None)
+    write_model("models/near")
+    assert model_dir(model_card("near"), ".", None) == Path("models/near").resolve()
+
+
+def test_a_model_that_was_fetched() -> None:
+    write_card("models", "far", {"url": "http://a/b.tar.gz", "saved_model": "b/saved_model"}, task="detection")
+    card = model_card("far")
+    with pytest.raises(CatalogError, match=r"fetch http://a/b.tar.gz.*zoo/b/saved_model/saved_model.pb.*input_dir"):
+        model_dir(card, "zoo", None)
+    write_model("zoo/b/saved_model")
+    assert model_dir(card, "zoo", None) == Path("zoo/b/saved_model")
+
+
+def test_a_model_elsewhere() -> None:
+    write_card("models", "far", {"url": "http://a/b.tar.gz"}, task="detection")
+    write_model("elsewhere/saved_model")
+    assert model_dir(model_card("far"), ".", "elsewhere") == Path("elsewhere/saved_model")
+    with pytest.raises(CatalogError, match=r"^model_config.input_dir: 'nowhere': no such folder"):
+        model_dir(model_card("far"), ".", "nowhere")
+
+
+def test_an_architecture_has_no_folder() -> None:
+    assert model_dir(model_card("resnet50"), ".", None) is None
+
+
+def test_a_folder_without_a_saved_model_is_refused() -> None:
+    with pytest.raises(CatalogError, match=r"^key: 'models': is not a SavedModel: no saved_model.pb in it"):
+        saved_model_in(Path("models"), "key")
+
+
+def test_the_parts_of_a_dataset_lie_under_its_folder() -> None:
+    write_card("datasets", "own", {"path": "own"}, format="coco", images_dir="images", annotation_path="all.json")
+    found = resolve_dataset(dataset_card("own"))
+    assert (found.images_dir, found.annotation_path) == ("datasets/own/images", "datasets/own/all.json")
+    assert found.labels_path is None
+
+
+def test_a_dataset_is_generated_when_it_is_wanted_and_only_once() -> None:
+    write_generated("made")
+    dataset = resolve_dataset(dataset_card("made"))
+    assert dataset.images_dir == "cache/made-0123456789ab/images"
+    assert not Path("cache").exists()
+    provide(dataset)
+    image = Path("cache/made-0123456789ab/images/0.png")
+    image.write_text("kept", encoding="utf-8")
+    provide(dataset)
+    assert image.read_text(encoding="utf-8") == "kept"
+    assert [path.name for path in Path("cache").iterdir() if path.is_dir()] == ["made-0123456789ab"]
+
+
+def test_images_of_ones_own_are_not_generated() -> None:
+    write_generated("made")
+    provide(Dataset(name="made", format="images", images_dir="images"))
+    provide(Dataset(name="synthetic", format="synthetic"))
+    assert not Path("cache").exists()
+
+
+def test_a_generator_that_fails_leaves_nothing() -> None:
+    write_generated("made", SCRIPT + "sys.exit('out of paint')")
+    with pytest.raises(ConfigError, match=r"dataset 'made': make.py failed: out of paint"):
+        provide(resolve_dataset(dataset_card("made")))
+    assert [path for path in Path("cache").iterdir() if path.is_dir()] == []
+
+
+def test_a_generator_that_makes_other_pixels_is_refused() -> None:
+    write_generated("made", SCRIPT.replace("0123", "3210"))
+    with pytest.raises(ConfigError, match=r"dataset 'made': make.py made other pixels .* 3210456789abcdef"):
+        provide(resolve_dataset(dataset_card("made")))
+    assert [path for path in Path("cache").iterdir() if path.is_dir()] == []
+
+
+def test_paths_are_shown_relative_to_the_working_directory() -> None:
+    assert shown(Path.cwd() / "models" / "a") == "models/a"
+    assert shown(Path("models")) == "models"
+    assert shown(Path.cwd().parent) == str(Path.cwd().parent)

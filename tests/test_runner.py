@@ -1,0 +1,314 @@
+"""One case in this process: its phases in order, what each is fed, and what is left out."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import runner
+from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpec
+from bench.backends.null import NullBackend, NullSession
+from bench.errors import ModelError
+from bench.launch import run_worker
+from bench.record import Accuracy, Case, Conversion, Dataset, Model, Phase, Samples, Throughput
+from bench.runner import run_case
+from bench.statistics import summarize
+from tests.factory import make_case, make_optimization, make_record
+
+SIDE = 4
+CLASSIFIER = Model(name="tiny", task="classification", path="tiny")
+
+
+class Report:
+    """Keeps everything that a case reports."""
+
+    def __init__(self) -> None:
+        self.phases: list[str] = []
+        self.progress_made: list[tuple[int, int]] = []
+        self.parts: dict[str, Any] = {}
+
+    def phase(self, name: str) -> None:
+        self.phases.append(name)
+
+    def progress(self, done: int, total: int) -> None:
+        self.progress_made.append((done, total))
+
+    def part(self, name: str, value: object) -> None:
+        self.parts[name] = value
+
+
+class SpyBackend(NullBackend):
+    """Sees what it is fed; its model's most likely class is the image's red value."""
+
+    def __init__(self, report: Report, conversion: Conversion | None = None) -> None:
+        self.report, self.conversion = report, conversion
+        self.calls: list[tuple[str, str, Array]] = []  # phase, method, batch
+        self.workdir: Path | None = None
+        self.calibrated_on: list[Array] | None = None
+
+    def open(self, preparation: Preparation) -> SpySession:
+        self.workdir = preparation.workdir
+        assert self.workdir.is_dir()
+        if preparation.calibration is not None:
+            self.calibrated_on = [batch["images"] for batch in preparation.calibration()]
+        return SpySession(self)
+
+    def inferred(self, phase: str) -> list[Array]:
+        return [batch for when, method, batch in self.calls if (when, method) == (phase, "infer")]
+
+
+class SpySession(NullSession):
+    def __init__(self, backend: SpyBackend) -> None:
+        super().__init__({})
+        self._backend = backend
+        self.conversion = backend.conversion
+
+    def infer(self, batch: Arrays) -> Arrays:
+        self._note("infer", batch["images"])
+        return {"probabilities": np.eye(256)[batch["images"][:, 0, 0, 0]]}
+
+    def stage(self, batch: Arrays) -> Arrays:
+        self._note("stage", batch["images"])
+        return batch
+
+    def prove(self, batch: Arrays) -> Conversion | None:
+        self._note("prove", batch["images"])
+        return self.conversion and self.conversion.model_copy(update={"engine_executions": 3})
+
+    def _note(self, method: str, batch: Array) -> None:
+        self._backend.calls.append((self._backend.report.phases[-1], method, batch))
+
+
+def labelled(folder: Path, count: int, first: int = 0) -> Dataset:
+    """Images that are `first`, `first` + 1, ... all over, labelled so."""
+    folder.mkdir(exist_ok=True)
+    lines = [f"{number}.png {number}" for number in range(first, first + count)]
+    for number in range(first, first + count):
+        Image.new("RGB", (SIDE, SIDE), (number, 0, 0)).save(folder / f"{number}.png")
+    (folder / "labels.txt").write_text("\n".join(lines), encoding="utf-8")
+    return Dataset(name="own", format="labels", images_dir=str(folder), labels_path=str(folder / "labels.txt"))
+
+
+def make(dataset: Dataset, **changes: Any) -> Case:
+    fields: dict[str, Any] = {
+        "model": CLASSIFIER, "dataset": dataset, "image_shape": (SIDE, SIDE), "num_images": 100,
+        "num_warmup_iterations": 3, "num_iterations": 5, **changes,
+    }  # fmt: skip
+    return make_case(backend="null", **fields)
+
+
+@pytest.fixture(autouse=True)
+def small_heap() -> Iterator[None]:
+    """The loops collect garbage first, which takes long among the objects of a TensorFlow that other tests imported."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+Run = Callable[..., tuple[Report, SpyBackend]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a case on a spy."""
+
+    def run_spied(case: Case, conversion: Conversion | None = None) -> tuple[Report, SpyBackend]:
+        report = Report()
+        backend = SpyBackend(report, conversion)
+        monkeypatch.setattr(runner, "load_backend", lambda name: backend)
+        run_case(case, report)
+        return report, backend
+
+    return run_spied
+
+
+def reds(batches: list[Array]) -> list[list[int]]:
+    return [batch[:, 0, 0, 0].tolist() for batch in batches]
+
+
+def test_phases_in_order_each_with_its_time(run: Run, tmp_path: Path) -> None:
+    report, _ = run(make(labelled(tmp_path / "data", 5), batch_size=2), Conversion(converter="Spy 1"))
+    assert report.phases == ["prepare", "first inference", "warm-up", "measure", "accuracy", "profile"]
+    kept: list[Phase] = report.parts["phases"]
+    assert [phase.name for phase in kept] == report.phases
+    assert all(phase.seconds > 0 for phase in kept)
+
+
+def test_the_first_inference_stands_apart_and_warm_up_counts_iterations(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 8), batch_size=2))
+    assert len(backend.inferred("first inference")) == 1
+    assert report.parts["first_inference_ns"] > 0
+    assert len(backend.inferred("warm-up")) == 3
+    assert len(backend.inferred("measure")) == 5
+    latency: Samples = report.parts["latency"]
+    assert (len(latency.warmup_ns), len(latency.times_ns)) == (3, 5)
+    assert len(report.parts["compute"].times_ns) == 5
+
+
+def test_every_batch_is_full_and_the_timed_ones_hold_no_padding(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 5), batch_size=2))
+    assert {len(batch) for _, _, batch in backend.calls} == {2}
+    assert reds(backend.inferred("measure")) == [[0, 1], [2, 3], [0, 1], [2, 3], [0, 1]]
+    assert report.parts["latency"].images == (2,) * 5
+
+
+def test_a_batch_that_is_larger_than_the_dataset_is_padded_and_counted_without(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 3), batch_size=4))
+    assert reds(backend.inferred("measure")) == [[0, 1, 2, 2]] * 5
+    latency: Samples = report.parts["latency"]
+    throughput: Throughput = report.parts["throughput"]
+    assert latency.images == report.parts["compute"].images == (3,) * 5
+    assert throughput.images_per_launch == 3
+
+
+def test_throughput_counts_real_images_alone(run: Run, tmp_path: Path) -> None:
+    case = make(labelled(tmp_path / "data", 3), batch_size=4)
+    latency: Samples = run(case)[0].parts["latency"]
+    values = summarize(make_record(case=case, latency=latency)).values
+    assert values["avg_throughput_fps"] == pytest.approx(3 * 5 / (sum(latency.times_ns) / 1e9))
+
+
+def test_accuracy_is_that_of_real_images_alone(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 5), batch_size=2))
+    assert reds(backend.inferred("accuracy")) == [[0, 1], [2, 3], [4, 4]]
+    assert report.parts["accuracy"] == Accuracy(metrics={"top1": 1.0, "top5": 1.0}, num_images=5)
+
+
+def test_accuracy_is_over_the_first_num_images(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 9), batch_size=2, num_images=4))
+    assert reds(backend.inferred("accuracy")) == [[0, 1], [2, 3]]
+    assert report.parts["accuracy"].num_images == 4
+
+
+def test_progress_every_so_many_batches(run: Run, tmp_path: Path) -> None:
+    report, _ = run(make(labelled(tmp_path / "data", 9), batch_size=2, num_images=9, display_every=2))
+    assert report.progress_made == [(4, 9), (8, 9)]
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        (CLASSIFIER.model_copy(update={"random_weights": True}), "labels"),
+        (CLASSIFIER, "synthetic"),
+        (CLASSIFIER, "images"),
+    ],
+    ids=["random weights", "synthetic", "without labels"],
+)
+def test_no_accuracy_where_there_is_none_to_speak_of(run: Run, tmp_path: Path, model: Model, kind: str) -> None:
+    dataset = labelled(tmp_path / "data", 5).model_copy(update={"format": kind})
+    report, _ = run(make(dataset, model=model, num_images=5))
+    assert "accuracy" not in report.parts and "accuracy" not in report.phases
+    assert "latency" in report.parts
+
+
+def test_a_dataset_of_another_task_is_refused(run: Run, tmp_path: Path) -> None:
+    detector = Model(name="tiny", task="detection", path="tiny")
+    with pytest.raises(
+        ModelError, match="does detection, which needs a dataset of format 'coco'; 'own' is of format 'labels'"
+    ):
+        run(make(labelled(tmp_path / "data", 2), model=detector))
+
+
+def test_a_model_with_two_inputs_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = tuple(TensorSpec(name, np.dtype(np.uint8), (None,)) for name in ("left", "right"))
+    monkeypatch.setattr(SpyBackend, "signature", lambda *_: Signature(two, ()))
+    with pytest.raises(ModelError, match="has one input, not 2: left, right"):
+        run(make(labelled(tmp_path / "data", 2)))
+
+
+def test_synthetic_images_are_the_same_for_the_same_seed(run: Run) -> None:
+    synthetic = Dataset(name="synthetic", format="synthetic")
+    first, again, other = (
+        run(make(synthetic, num_images=8, batch_size=2, seed=seed))[1].inferred("measure") for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (np.array(first) != np.array(other)).any()
+
+
+def int8(calibration: Dataset, **changes: Any) -> dict[str, Any]:
+    return {"calibration": calibration, "optimization": make_optimization("INT8", "null", **changes)}
+
+
+def test_calibration_takes_full_batches_of_the_other_split(run: Run, tmp_path: Path) -> None:
+    calibration = labelled(tmp_path / "train", 7, first=100)
+    case = make(labelled(tmp_path / "data", 4), **int8(calibration, calib_batch_size=2, calib_image_shape=(6, 5)))
+    report, backend = run(case, Conversion(converter="Spy 1"))
+    assert backend.calibrated_on is not None
+    assert reds(backend.calibrated_on) == [[100, 101], [102, 103], [104, 105]]
+    assert backend.calibrated_on[0].shape == (2, 6, 5, 3)
+    assert report.parts["conversion"].calibration_images == 6
+
+
+def test_the_record_tells_calibration_images_apart_by_content(run: Run, tmp_path: Path) -> None:
+    dataset = labelled(tmp_path / "data", 4)
+    hashes = []
+    for folder, first in (("train", 100), ("same", 100), ("other", 101)):
+        case = make(dataset, **int8(labelled(tmp_path / folder, 4, first), num_calib_images=2))
+        conversion: Conversion = run(case, Conversion(converter="Spy 1"))[0].parts["conversion"]
+        assert conversion.calibration_images == 2
+        hashes.append(conversion.calibration_sha256)
+    content = b"".join((tmp_path / "train" / f"{n}.png").read_bytes() for n in (100, 101))
+    assert hashes[0] == hashes[1] == hashlib.sha256(content).hexdigest() != hashes[2]
+
+
+def test_the_proof_of_what_ran_is_asked_for_after_all_timing(run: Run, tmp_path: Path) -> None:
+    report, backend = run(make(labelled(tmp_path / "data", 4)), Conversion(converter="Spy 1"))
+    assert [(phase, method) for phase, method, _ in backend.calls][-1] == ("profile", "prove")
+    assert report.parts["conversion"].engine_executions == 3
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_scratch_files_are_gone_afterwards(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    seen: list[Path | None] = []
+
+    def infer(self: SpySession, batch: Arrays) -> Arrays:
+        seen.append(self._backend.workdir)
+        raise RuntimeError("broken")
+
+    if fails:
+        monkeypatch.setattr(SpySession, "infer", infer)
+    case = make(labelled(tmp_path / "data", 2), scratch_dir=str(tmp_path))
+    with suppress(RuntimeError):
+        seen.append(run(case)[1].workdir)
+    (workdir,) = seen
+    assert workdir is not None and workdir.parent == tmp_path
+    assert not workdir.exists()
+
+
+def test_the_timed_batches_are_held_in_bounded_memory(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POOL_BYTES", 2 * SIDE * SIDE * 3)
+    _, backend = run(make(labelled(tmp_path / "data", 5)))
+    assert reds(backend.inferred("measure")) == [[0], [1], [0], [1], [0]]
+
+
+def test_a_workers_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:
+    """100 images fill the pool of timed batches already; 1000 decoded ones are 190 MiB."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    picture = Image.fromarray(pixels).resize((256, 256))
+    for number in range(1000):
+        picture.save(folder / f"{number}.jpg")
+    (folder / "labels.txt").write_text("".join(f"{n}.jpg 0\n" for n in range(1000)), encoding="utf-8")
+    dataset = Dataset(name="own", format="labels", images_dir=str(folder), labels_path=str(folder / "labels.txt"))
+    peaks = []
+    for count in (100, 1000):
+        case = make(dataset, image_shape=(256, 256), batch_size=2, num_images=count, model=CLASSIFIER)
+        record = run_worker(case, tmp_path / "log", lambda *_: None)
+        assert record.accuracy is not None and record.accuracy.num_images == count
+        peaks.append(record.peak_host_bytes or 0)
+    print("peaks:", json.dumps([peak >> 20 for peak in peaks]), "MiB")
+    assert peaks[1] < 1.1 * peaks[0]
