@@ -107,7 +107,12 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
 
     checks = check_all(suite.assertions, records, whole=suite.is_whole)
     outcome = verdict(records, checks) if len(records) == len(suite.cases) else "broken"
-    ending = {"verdict": outcome, "assertions": [check.model_dump() for check in checks]}
+    environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
+    ending = {
+        "environment": environment,
+        "verdict": outcome,
+        "assertions": [check.model_dump() for check in checks],
+    }
     save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
     write_reports(run, suite.name, records, outcome, checks)
     show(console, records, outcome, checks, run)

@@ -115,7 +115,7 @@ def read_until(process: subprocess.Popen[str], *wanted: str) -> None:
 
 
 def workers_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    found = psutil.Process(process.pid).children()
+    found: list[psutil.Process] = psutil.Process(process.pid).children()
     assert found
     return found
 
@@ -129,7 +129,7 @@ def all_gone(processes: list[psutil.Process], seconds: float = 10.0) -> bool:
 
 def alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     return False
 
 
