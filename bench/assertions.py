@@ -27,6 +27,7 @@ OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max}
+CONVERTED = {"engines", "share_converted", "conversion_s", "model_bytes"}
 STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
 LONGEST = 500
 LONELY = "no native case to compare with"
@@ -95,6 +96,8 @@ def _is_about_others(wanted: set[str], record: Record) -> bool:
     plain = {name.removeprefix("native.") for name in wanted}
     detection = {name for name in METRICS if name.startswith(("map", "ar1", "ar_"))}
     if plain & (detection if task == "classification" else {"top1", "top5"}):
+        return True
+    if plain & CONVERTED and optimization.backend in ("tensorflow", "null"):
         return True
     return bool(plain & {"engines", "share_converted"}) and optimization.backend != "tf-trt"
 

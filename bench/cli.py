@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError
-from bench.test import test
+from bench.test import end_on_signals, test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
@@ -43,8 +42,8 @@ def schema(
 
 
 def main() -> None:
-    """Run as a program; being told to end is taken as Ctrl-C is."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run as a program."""
+    end_on_signals()
     app()
 
 

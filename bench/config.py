@@ -26,7 +26,7 @@ Location = tuple[Any, ...]  # keys and indices that lead to a value
 class Section(BaseModel):
     """Base of the config's sections: unknown keys and loose types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class ModelSection(Section):
@@ -43,7 +43,9 @@ class ModelSection(Section):
         None, description="How pixels are fed: `raw` 0..255, `inception` -1..1. Default: the card's, else `raw`."
     )
     class_offset: int | None = Field(
-        None, description="Index of the model's output for the dataset's label 0: 1 for models with a background class."
+        None,
+        ge=0,
+        description="Index of the model's output for the dataset's label 0: 1 for models with a background class.",
     )
     batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")
     override_nms_score_threshold: float | None = Field(None, description=NOT_YET)

@@ -32,7 +32,7 @@ def collect(details: dict[str, Any] | None = None) -> Environment:
         hostname=platform.node(),
         platform=platform.platform(),
         cpu=_cpu_name(),
-        cpu_count=os.cpu_count() or 1,
+        cpu_count=usable_cores(),
         memory_bytes=psutil.virtual_memory().total,
         python=platform.python_version(),
         gpus=gpus,
@@ -43,6 +43,11 @@ def collect(details: dict[str, Any] | None = None) -> Environment:
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)},
         details=details or {},
     )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: fewer than the machine's under taskset or in a container."""
+    return len(os.sched_getaffinity(0))
 
 
 def gpus_and_driver() -> tuple[tuple[Gpu, ...], str | None, str | None]:

@@ -157,7 +157,7 @@ def _assemble(
         "seconds": seconds,
         "failure": failure,
         "notes": _notes(log_path),
-        **watched.parts,
+        **{name: part for name, part in watched.parts.items() if name != "failure"},
     }
     return Record.model_validate(data)
 

@@ -70,6 +70,7 @@ def _request(case: Case) -> str:
             "num_images": case.num_images,
             "calibration": dumped(case.calibration),
             "num_calibration": case.optimization.num_calib_images,
+            "calib_batch_size": case.optimization.calib_batch_size,
         }
     )
 

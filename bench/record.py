@@ -163,7 +163,7 @@ class Environment(Part):
     hostname: str
     platform: str
     cpu: str
-    cpu_count: int
+    cpu_count: int  # that the worker may use
     memory_bytes: int
     python: str
     gpus: tuple[Gpu, ...] = ()

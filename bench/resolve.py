@@ -35,6 +35,7 @@ def resolve_case(config: Config, values: Mapping[str, Any], path: Path) -> Case:
     except ConfigError as error:
         text = str(error)
         raise (error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}")) from error
+    _check_format(model, dataset, problem)
     shape = config.benchmark.image_shape or published_shape
     _check_shape(shape, config.benchmark, optimization, dataset, problem)
     return _assemble(config, model, optimization, dataset, calibration, shape, values)
@@ -261,6 +262,13 @@ def _own_images(benchmark: BenchmarkSection, problem: Problem) -> Dataset:
         annotation_path=benchmark.annotation_path,
         labels_path=benchmark.labels_path,
     )
+
+
+def _check_format(model: Model, dataset: Dataset, problem: Problem) -> None:
+    wanted = "coco" if model.task == "detection" else "labels"
+    if dataset.format in ("coco", "labels") and dataset.format != wanted:
+        message = f"dataset {dataset.name!r} is of format {dataset.format!r}; {model.task} needs {wanted!r}"
+        raise problem("benchmark_config", message)
 
 
 def _check_shape(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -11,6 +14,7 @@ from pathlib import Path
 from time import perf_counter, perf_counter_ns
 from typing import Any, Protocol
 
+import numpy as np
 from pydantic import BaseModel
 
 from bench.accuracy.classification import TopK
@@ -18,7 +22,7 @@ from bench.accuracy.detection import BoxMap
 from bench.backends.base import Array, Arrays, Backend, Preparation, Session, Signature, load_backend
 from bench.catalog import cache_dir
 from bench.environment import collect
-from bench.errors import ModelError
+from bench.errors import ConversionError, ModelError
 from bench.inputs.batches import Batch, iterate_batches
 from bench.inputs.images import load_image
 from bench.inputs.items import Item, list_items
@@ -63,11 +67,13 @@ def run_case(case: Case, report: Reporter) -> None:
             backend = load_backend(case.optimization.backend)
             backend.check(case.optimization)
             report.part("environment", collect(backend.environment()))
-            preparation = _prepare(case, backend, workdir, phase, report)
+            preparation = _prepare(case, backend, workdir, phase)
+            metric = _metric(case, preparation.signature)
         with backend.open(preparation) as session:
             report.part("conversion", _with_calibration(session.conversion, preparation))
             _measure(case, session, preparation, phase, report)
-            _evaluate(case, session, preparation.signature, phase, report)
+            if metric is not None:
+                _evaluate(case, session, preparation.signature, metric, phase, report)
             if session.conversion is not None:
                 with phase("profile"):
                     report.part("conversion", _with_calibration(session.prove(preparation.sample), preparation))
@@ -76,7 +82,7 @@ def run_case(case: Case, report: Reporter) -> None:
 
 
 def _prepare(
-    case: Case, backend: Backend, workdir: Path, phase: Callable[[str], AbstractContextManager[None]], report: Reporter
+    case: Case, backend: Backend, workdir: Path, phase: Callable[[str], AbstractContextManager[None]]
 ) -> Preparation:
     model_dir = _model_dir(case)
     signature = backend.signature(case, model_dir)
@@ -99,12 +105,28 @@ def _model_dir(case: Case) -> Path:
     """The SavedModel's folder; an architecture without weights is built once and kept in the cache."""
     if case.model.path is not None or case.optimization.backend == "null":
         return Path(case.model.path or "")
-    from bench.graphs.keras import export_application  # the null backend works without TensorFlow
-
     shape = case.image_shape or case.model.image_shape
     if case.model.keras_application is None or shape is None:
         raise ModelError(f"model {case.model.name!r}: an architecture needs keras_application and image_shape")
-    return export_application(case.model.keras_application, shape, case.seed, cache_dir() / "models")
+    return _export(case.model.keras_application, shape, case.seed)
+
+
+def _export(application: str, shape: tuple[int, int], seed: int) -> Path:
+    """Build an architecture in a process of its own, on the CPU: it is not part of what is measured here."""
+    command = [
+        sys.executable,
+        "-m",
+        "bench.graphs.keras",
+        application,
+        *map(str, (*shape, seed, cache_dir() / "models")),
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}, stdout=subprocess.PIPE, text=True, check=False
+    )
+    answer = done.stdout.strip().splitlines()[-1:] or ["no word; see the log"]
+    if done.returncode != 0:
+        raise ModelError(f"keras_application {application!r} cannot be built: {answer[0]}")
+    return Path(answer[0])
 
 
 def _batches(
@@ -169,8 +191,9 @@ def _measure(case: Case, session: Session, preparation: Preparation, phase: Phas
     pool = _pool(case, preparation.signature)
     with phase("first inference"):
         start = perf_counter_ns()
-        session.infer(pool[0].arrays)
+        outputs = session.infer(pool[0].arrays)
         report.part("first_inference_ns", perf_counter_ns() - start)
+        _refuse_nan(outputs)
     with without_garbage_collection():
         with phase("warm-up"):
             warmup = time_latency(session, pool, case.num_warmup_iterations)
@@ -181,6 +204,13 @@ def _measure(case: Case, session: Session, preparation: Preparation, phase: Phas
             compute = time_compute(session, pool, iterations)
             report.part("compute", compute)
             report.part("throughput", time_throughput(session, pool, compute))
+
+
+def _refuse_nan(outputs: Arrays) -> None:
+    """A model that overflows in a lower precision is fast, and useless."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ConversionError(f"output {name!r} holds NaN: this model does not survive this precision")
 
 
 def _pool(case: Case, signature: Signature) -> Sequence[TimedBatch]:
@@ -195,12 +225,11 @@ def _pool(case: Case, signature: Signature) -> Sequence[TimedBatch]:
     return pool
 
 
-def _evaluate(case: Case, session: Session, signature: Signature, phase: Phases, report: Reporter) -> None:
-    """The accuracy pass, where there are weights and labels to speak of accuracy."""
-    if case.model.random_weights or case.dataset.format in ("synthetic", "images"):
-        return
+def _evaluate(
+    case: Case, session: Session, signature: Signature, metric: TopK | BoxMap, phase: Phases, report: Reporter
+) -> None:
+    """The accuracy pass."""
     with phase("accuracy"):
-        metric = _metric(case, signature)
         done = 0
         for number, batch in enumerate(_batches(case, case.dataset, signature, case.num_images), start=1):
             metric.add(batch, session.infer(_arrays(batch, signature)))
@@ -210,7 +239,10 @@ def _evaluate(case: Case, session: Session, signature: Signature, phase: Phases,
         report.part("accuracy", metric.result())
 
 
-def _metric(case: Case, signature: Signature) -> TopK | BoxMap:
+def _metric(case: Case, signature: Signature) -> TopK | BoxMap | None:
+    """What judges the outputs; None where there are no weights, or no labels, to speak of accuracy."""
+    if case.model.random_weights or case.dataset.format in ("synthetic", "images"):
+        return None
     wanted = "coco" if case.model.task == "detection" else "labels"
     if case.dataset.format != wanted:
         raise ModelError(

@@ -104,7 +104,7 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
     for part in (_latency, _device, _accuracy, _costs):
         part(record, values, absent)
     if native is not None:
-        _relative(values, summarize(native).values)
+        _relative(record, native, values, absent)
     if record.failure is not None:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
     return Summary(values, {name: why for name, why in absent.items() if name not in values})
@@ -179,12 +179,21 @@ def _take(values: dict[str, float], name: str, value: float | None) -> None:
         values[name] = value
 
 
-def _relative(values: dict[str, float], native: Mapping[str, float]) -> None:
+def _relative(record: Record, native: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    """Ratios to the native case; none where the two ran on different kinds of device."""
+    devices = [_device_of(native), _device_of(record)]
+    theirs = summarize(native).values
     ratios: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
-        ("speedup", "median_latency_ms", lambda mine, theirs: theirs / mine),
-        ("compute_speedup", "compute_ms", lambda mine, theirs: theirs / mine),
-        ("throughput_speedup", "throughput_fps", lambda mine, theirs: mine / theirs),
+        ("speedup", "median_latency_ms", lambda mine, other: other / mine),
+        ("compute_speedup", "compute_ms", lambda mine, other: other / mine),
+        ("throughput_speedup", "throughput_fps", lambda mine, other: mine / other),
     )
     for name, source, ratio in ratios:
-        if values.get(source) and native.get(source):
-            values[name] = ratio(values[source], native[source])
+        if None not in devices and devices[0] != devices[1]:
+            absent[name] = f"native ran on the {devices[0]}, this on the {devices[1]}"
+        elif values.get(source) and theirs.get(source):
+            values[name] = ratio(values[source], theirs[source])
+
+
+def _device_of(record: Record) -> str | None:
+    return None if record.environment is None else record.environment.details.get("device")

@@ -23,9 +23,7 @@ def create_run(results: Path, suite: str) -> Path:
     folder = results / suite / f"{stamp}-{secrets.token_hex(3)}"
     try:
         folder.mkdir(parents=True)
-        write_atomic(folder / SUITE_FILE, b"{}")
-        (folder / SUITE_FILE).unlink()
-    except (OSError, StoreError) as error:
+    except OSError as error:
         raise ConfigError(
             f"{results}: results cannot be written there: {error}; choose another with --results"
         ) from error
@@ -66,7 +64,7 @@ def save_record(run: Path, record: Record) -> None:
 def save_suite(
     run: Path, name: str, config: Mapping[str, Any], cases: Iterable[str], ending: Mapping[str, Any]
 ) -> None:
-    """Keep what was run and how it ended."""
+    """Keep what is run and how it ended; said at the start too, so that a run that was cut off can be read."""
     suite = {
         "format_version": FORMAT_VERSION,
         "methodology_version": METHODOLOGY_VERSION,
@@ -75,7 +73,7 @@ def save_suite(
         "cases": list(cases),
         **ending,
     }
-    write_atomic(run / SUITE_FILE, json.dumps(suite, indent=1).encode())
+    replace_atomic(run / SUITE_FILE, json.dumps(suite, indent=1).encode())
 
 
 def load_records(run: Path) -> tuple[Record, ...]:

@@ -95,6 +95,10 @@ def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -
         _check_key(key, f"{source}: matrix.{key}")
         if not values:
             raise ConfigError(f"{source}: matrix.{key}: []: needs at least one value")
+        if key.endswith("_shape") and not any(value is None or isinstance(value, list) for value in values):
+            raise ConfigError(
+                f"{source}: matrix.{key}: {json.dumps(values)}: write a list of shapes, such as [[300, 300]]"
+            )
         if len({json.dumps(value) for value in values}) < len(values):
             raise ConfigError(f"{source}: matrix.{key}: {json.dumps(values)}: a value stands there twice")
     combinations = []
@@ -121,7 +125,9 @@ def _check_key(key: str, where: str, allow_top: bool = False) -> None:
     if allow_top:
         known += ["name", "assertions"]
     if key not in known:
-        hint = nearest(key, known) or "; write section.key, such as optimization_config.precision_mode"
+        same = [name for name in known if name.rpartition(".")[2] == key]
+        hint = f"; did you mean {same[-1]!r}?" if same else nearest(key, known)
+        hint = hint or "; write section.key, such as optimization_config.precision_mode"
         raise ConfigError(f"{where}: unknown key{hint}")
 
 

@@ -23,7 +23,7 @@ from bench.errors import BenchError, StoreError
 from bench.launch import run_worker
 from bench.preflight import make_ready
 from bench.progress import Progress
-from bench.record import Case, Record
+from bench.record import Case, Check, Record
 from bench.store import create_run, save_record, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict
@@ -63,9 +63,11 @@ def test(
 
 def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
     """Make all suites ready, run every one, and give the exit code of the worst."""
+    ready = [make_ready(suite) for suite in suites]
+    runs = [create_run(results, suite.name) for suite in ready]
     verdicts = []
-    for suite in [make_ready(suite) for suite in suites]:
-        run = create_run(results, suite.name)
+    for suite, run in zip(ready, runs, strict=True):
+        _save_suite(suite, run, (), (), "broken")  # true until the last case has ended
         records = _run_cases(suite, run, console)
         verdicts.append(_conclude(suite, run, records, console))
         finished = sum(not _interrupted(record) for record in records)
@@ -107,13 +109,7 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
 
     checks = check_all(suite.assertions, records, whole=suite.is_whole)
     outcome = verdict(records, checks) if len(records) == len(suite.cases) else "broken"
-    environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
-    ending = {
-        "environment": environment,
-        "verdict": outcome,
-        "assertions": [check.model_dump() for check in checks],
-    }
-    save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
+    _save_suite(suite, run, records, checks, outcome)
     write_reports(run, suite.name, records, outcome, checks)
     show(console, records, outcome, checks, run)
     write_statistics(records)
@@ -121,6 +117,16 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
         if record.failure is not None and record.failure.kind == "config":
             print(f"error: {suite.source}: case {record.case.id}: {record.failure.message}", file=sys.stderr)
     return outcome
+
+
+def _save_suite(suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str) -> None:
+    environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
+    ending = {
+        "environment": environment,
+        "verdict": outcome,
+        "assertions": [check.model_dump() for check in checks],
+    }
+    save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
 
 
 def _interrupted(record: Record) -> bool:
@@ -154,9 +160,15 @@ def _describe(case: Case) -> str:
     return f"{case.id}: {case.optimization.backend} {case.optimization.precision_mode}, {case.dataset.name}, {size}"
 
 
+def end_on_signals() -> None:
+    """Take being told to end, and a terminal that went away, as Ctrl-C is taken."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+
+
 def main() -> None:
-    """Run as a program; being told to end is taken as Ctrl-C is."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Run as a program."""
+    end_on_signals()
     typer.run(test)
 
 

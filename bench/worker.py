@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 
 def _failure(error: Exception, phase: str) -> Failure:
     name = type(error).__name__
-    if name in OUT_OF_MEMORY:
+    if name in OUT_OF_MEMORY or type(error.__cause__).__name__ in OUT_OF_MEMORY:
         return Failure(kind="out-of-memory", phase=phase, message=f"{name}: {error}")
     if isinstance(error, BenchError):
         return Failure(kind="config" if isinstance(error, ConfigError) else "error", phase=phase, message=str(error))

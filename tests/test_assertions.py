@@ -249,3 +249,8 @@ def test_the_explanation_shows_the_values() -> None:
 @pytest.mark.parametrize("expression", ["map / map50 > 0", f"1{'0' * 400} / 3 > map"])
 def test_arithmetic_that_has_no_result_has_failed(expression: str) -> None:
     assert outcome(expression) == "failed"
+
+
+@pytest.mark.parametrize("expression", ["conversion_s < 200", "model_bytes < 1e9"])
+def test_what_a_conversion_costs_is_not_asked_of_a_native_case(expression: str) -> None:
+    assert check_assertion(expression, make_record("native"), None) is None

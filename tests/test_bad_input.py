@@ -230,7 +230,7 @@ def test_every_unknown_key_is_named_in_the_one_message() -> None:
 SETTINGS = {
     "no value": ("benchmark_config.batch_size", "write KEY=VALUE"),
     "unknown key": ("benchmark_config.batchsize=1", "did you mean 'benchmark_config.batch_size'?"),
-    "no section": ("precision_mode=FP16", "write section.key, such as optimization_config.precision_mode"),
+    "no section": ("precision_mode=FP16", "did you mean 'optimization_config.precision_mode'?"),
     "wrong type": ("benchmark_config.batch_size=many", 'test.json: benchmark_config.batch_size: "many"'),
 }
 
@@ -345,7 +345,15 @@ def test_annotations_that_do_not_fit_are_refused(name: str) -> None:
     text, *words = ANNOTATIONS[name]
     write_images("images")
     Path("annotations.json").write_text(text, encoding="utf-8")
-    assert_refused(run(write_config({**OWN_IMAGES, "benchmark_config.annotation_path": "annotations.json"})), *words)
+    keys = {**OWN_IMAGES, "benchmark_config.annotation_path": "annotations.json", "model_config.task": "detection"}
+    assert_refused(run(write_config(keys)), *words)
+
+
+def test_data_of_another_task_are_refused() -> None:
+    write_images("images")
+    Path("annotations.json").write_text(coco(["0.jpg"], [0]), encoding="utf-8")
+    keys = {**OWN_IMAGES, "benchmark_config.annotation_path": "annotations.json", "model_config.task": "classification"}
+    assert_refused(run(write_config(keys)), "is of format 'coco'; classification needs 'labels'")
 
 
 def test_a_label_that_is_no_number_is_refused() -> None:

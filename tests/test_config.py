@@ -118,3 +118,9 @@ def test_every_key_is_explained(section: str) -> None:
 
 def _description(value: dict[str, Any]) -> bool:
     return any("description" in option for option in (value, *value.get("anyOf", ())))
+
+
+@pytest.mark.parametrize("name", ["model", "optimization", "benchmark"])
+def test_a_section_has_one_name(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}: unknown key"):
+        parse({"model_config": {"model_name": "resnet50"}, name: {}}, "test.json")

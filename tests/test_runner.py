@@ -17,7 +17,7 @@ from PIL import Image
 from bench import runner
 from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpec
 from bench.backends.null import NullBackend, NullSession
-from bench.errors import ModelError
+from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
 from bench.record import Accuracy, Case, Conversion, Dataset, Model, Phase, Samples, Throughput
 from bench.runner import run_case
@@ -312,3 +312,12 @@ def test_a_workers_memory_does_not_grow_with_the_number_of_images(tmp_path: Path
         peaks.append(record.peak_host_bytes or 0)
     print("peaks:", json.dumps([peak >> 20 for peak in peaks]), "MiB")
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_outputs_that_overflow_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As FP16 engines of a model that needs more range give them."""
+    broken = {"probabilities": np.full((2, 8), np.nan, np.float32)}
+    monkeypatch.setattr(NullBackend, "open", lambda self, preparation: NullSession(broken))
+    case = make_case("FP16", "null", dataset=Dataset(name="synthetic", format="synthetic"), image_shape=(8, 8))
+    with pytest.raises(ConversionError, match="'probabilities' holds NaN"):
+        run_case(case.model_copy(update={"num_images": 2, "batch_size": 2, "scratch_dir": str(tmp_path)}), Report())

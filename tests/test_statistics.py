@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.record import Accuracy, Conversion, Failure, Phase, Record, Samples, Throughput
 from bench.report.exports import original_statistics
 from bench.statistics import METRICS, PERCENTILES, percentile, samples_needed, summarize
-from tests.factory import make_record, make_samples
+from tests.factory import make_environment, make_record, make_samples
 
 TIMES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300)
 
@@ -134,3 +134,13 @@ def test_a_percentile_that_cannot_be_said_is_null_with_its_reason() -> None:
     statistics = json.loads(original_statistics(record, summarize(record)))
     assert statistics["p99_latency_ms"] is None
     assert statistics["absent"]["p99_latency_ms"] == "2 samples of the 662 that p99 needs"
+
+
+def test_there_is_no_speedup_between_different_devices() -> None:
+    """LiteRT on the CPU against native on the GPU says nothing about the optimization."""
+    gpu, cpu = (make_environment(details={"device": device}) for device in ("GPU", "CPU"))
+    summary = summarize(make_record("FP16", environment=cpu), make_record("native", environment=gpu))
+    assert "speedup" not in summary.values
+    assert summary.absent["speedup"] == "native ran on the GPU, this on the CPU"
+    same = summarize(make_record("FP16", environment=cpu), make_record("native", environment=cpu))
+    assert same.values["speedup"] == 1

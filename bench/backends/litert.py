@@ -8,7 +8,6 @@ TensorFlow, is never enabled.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import warnings
@@ -23,6 +22,7 @@ import tensorflow as tf
 
 from bench.backends import litert_quantize
 from bench.backends.base import Arrays, Pending, Preparation, Signature
+from bench.environment import usable_cores
 from bench.errors import BackendUnavailable, BenchError, ConversionError
 from bench.graphs.savedmodel import SERVING_SIGNATURE, folder_bytes, read_signature
 from bench.record import Case, Conversion, Optimization
@@ -68,7 +68,12 @@ class LiteRtBackend:
 
     def environment(self) -> dict[str, Any]:
         """What only the loaded libraries know: versions linked and loaded, devices, modes."""
-        return {"converter": f"tf.lite {tf.__version__}", "tensorflow": tf.__version__, "threads": _threads()}
+        return {
+            "converter": f"tf.lite {tf.__version__}",
+            "tensorflow": tf.__version__,
+            "device": "CPU",
+            "threads": usable_cores(),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,20 +231,16 @@ def _conversion(preparation: Preparation, converted: Converted) -> Conversion:
         bytes_before=folder_bytes(preparation.model_dir),
         bytes_after=len(converted.content),
         calibration_images=converted.calibration_images,
-        details={**litert_quantize.count_ops(converted.content), "threads": _threads()},
+        details={**litert_quantize.count_ops(converted.content), "threads": usable_cores()},
     )
 
 
 def _interpreter(path: Path) -> Any:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"\s*Warning: tf\.lite\.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=_threads())
+        interpreter = tf.lite.Interpreter(model_path=str(path), num_threads=usable_cores())
     interpreter.allocate_tensors()
     return interpreter
-
-
-def _threads() -> int:
-    return os.cpu_count() or 1
 
 
 def _indices(details: dict[str, Any], names: list[str]) -> dict[str, int]:

@@ -42,6 +42,7 @@ class TensorFlowBackend:
         build = tf.sysconfig.get_build_info()
         return {
             "tensorflow": tf.__version__,
+            "device": "GPU" if tf.config.list_physical_devices("GPU") else "CPU",
             "tf32": tf.config.experimental.tensor_float_32_execution_enabled(),
             "gpus": len(tf.config.list_physical_devices("GPU")),
             "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
@@ -59,6 +60,8 @@ class TensorFlowSession:
         self._keep = keep  # a signature holds its variables weakly
         self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
         self._device = "GPU:0" if self._has_gpu else "CPU:0"
+        if self._has_gpu:  # what building engines took is not what running them takes
+            tf.config.experimental.reset_memory_stats("GPU:0")
 
     def infer(self, batch: Arrays) -> Arrays:
         """Host arrays in, host arrays out; fetching them waits for the device."""

@@ -51,7 +51,7 @@ class TfTrtBackend(TensorFlowBackend):
             raise ConversionError(f"TF-TRT could not convert the model: {error}") from error
         conversion = describe(preparation, saved)
         if preparation.optimization.output_path:
-            shutil.copytree(saved, preparation.optimization.output_path, dirs_exist_ok=True)
+            _keep(saved, Path(preparation.optimization.output_path))
         with preparation.phase("reload"):
             loaded = load(saved)
             function = wrap(loaded.signatures[SERVING_SIGNATURE], preparation)
@@ -105,6 +105,13 @@ def describe(preparation: Preparation, saved: Path) -> Conversion:
         bytes_before=folder_bytes(preparation.model_dir),
         bytes_after=folder_bytes(saved),
     )
+
+
+def _keep(saved: Path, target: Path) -> None:
+    """Copy the converted model; one that lies there already gives way."""
+    if (target / "saved_model.pb").is_file():
+        shutil.rmtree(target)
+    shutil.copytree(saved, target, dirs_exist_ok=True)
 
 
 def _convert(preparation: Preparation, saved: Path) -> None:

@@ -1,8 +1,12 @@
-"""A SavedModel out of an architecture of tf.keras.applications, with random weights."""
+"""A SavedModel out of an architecture of tf.keras.applications, with random weights.
+
+python -m bench.graphs.keras makes one in a process of its own.
+"""
 
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 import tensorflow as tf
@@ -36,3 +40,18 @@ def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) ->
     spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
     serve = tf.function(lambda images: {"probabilities": network(images, training=False)}, input_signature=[spec])
     tf.saved_model.save(module, str(target), signatures={"serving_default": serve})
+
+
+def main(arguments: list[str]) -> int:
+    """NAME HEIGHT WIDTH SEED FOLDER: prints where the SavedModel lies, or what is wrong."""
+    name, height, width, seed, folder = arguments
+    try:
+        print(export_application(name, (int(height), int(width)), int(seed), Path(folder)))
+    except ModelError as error:
+        print(error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -25,12 +25,6 @@ def read_signature(model_dir: Path, key: str = SERVING_SIGNATURE, tags: frozense
     return Signature(_specs(signatures[key].inputs), _specs(signatures[key].outputs))
 
 
-def count_nodes(model_dir: Path) -> int:
-    """Nodes of the graph and of its functions."""
-    graph = meta_graph(model_dir, SERVING_TAGS).graph_def
-    return len(graph.node) + sum(len(function.node_def) for function in graph.library.function)
-
-
 def folder_bytes(folder: Path) -> int:
     """The size of all files under a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.backends.base import Array
+from bench.environment import usable_cores
 from bench.inputs.items import Item
 
 
@@ -37,7 +37,7 @@ def iterate_batches(
     At most two batches, and an image for each worker, are held ahead of the consumer. Pillow frees the interpreter
     while it decodes and resizes, so threads keep all cores busy without copying pixels between processes.
     """
-    workers = workers or os.cpu_count() or 1
+    workers = workers or usable_cores()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         images = _ahead(pool, load, items, batch_size * 2 + workers)
         with contextlib.closing(images):  # a consumer that stops early waits for no more than what is being decoded

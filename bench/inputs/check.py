@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
 from bench.inputs.items import Item, list_items
 from bench.record import Dataset
@@ -24,12 +24,16 @@ from bench.record import Dataset
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 
 
-def check_data(dataset: Dataset, num_images: int, calibration: Dataset | None, num_calibration: int | None) -> int:
+def check_data(
+    dataset: Dataset, num_images: int, calibration: Dataset | None, num_calibration: int | None, batch: int = 1
+) -> int:
     """The number of images that will be evaluated; raises DataError for the first that cannot be."""
     items = list_items(dataset, num_images)
     _check_images(items)
     if calibration is not None and calibration.format != "synthetic":
         ours = list_items(calibration, num_calibration)
+        if len(ours) < batch:
+            raise DataError(f"{len(ours)} calibration images do not fill one batch of calib_batch_size {batch}")
         _check_images(ours)
         refuse_overlap(items, ours)
     return len(items)
@@ -56,7 +60,7 @@ def _digest(path: Path) -> str:
 
 
 def _check_images(items: Iterable[Item]) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for problem in pool.map(_problem, (item.path for item in items if item.path is not None)):
             if problem:
                 raise DataError(problem)
@@ -92,6 +96,7 @@ def main() -> int:
             request["num_images"],
             None if calibration is None else Dataset.model_validate(calibration),
             request["num_calibration"],
+            request["calib_batch_size"],
         )
     except BenchError as error:
         print(json.dumps({"error": str(error)}))

@@ -15,7 +15,7 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from bench.backends.base import TensorSpec
 from bench.errors import ModelError
-from bench.graphs.savedmodel import count_nodes, folder_bytes, read_signature
+from bench.graphs.savedmodel import folder_bytes, read_signature
 
 
 def make_model(tags: tuple[str, ...] = ("serve",), key: str = "serving_default") -> SavedModel:
@@ -83,10 +83,6 @@ def test_a_damaged_file_is_told(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(ModelError, match=r"saved_model\.pb: not a SavedModel"):
         read_signature(tmp_path)
-
-
-def test_nodes_of_functions_are_counted_too(tmp_path: Path) -> None:
-    assert count_nodes(write(make_model(), tmp_path)) == 2
 
 
 def test_the_size_of_a_folder_is_that_of_all_its_files(tmp_path: Path) -> None:

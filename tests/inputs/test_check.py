@@ -100,7 +100,13 @@ def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, 
     dataset = folder_of(tmp_path / "val", 0, 2)
     if not good:
         (tmp_path / "val" / "0.jpg").write_bytes(b"")
-    request = {"dataset": dataset.model_dump(), "num_images": 9, "calibration": None, "num_calibration": None}
+    request = {
+        "dataset": dataset.model_dump(),
+        "num_images": 9,
+        "calibration": None,
+        "num_calibration": None,
+        "calib_batch_size": 1,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "bench.inputs.check"],
         cwd=ROOT,
