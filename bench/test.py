@@ -161,9 +161,10 @@ def _describe(case: Case) -> str:
 
 
 def end_on_signals() -> None:
-    """Take being told to end, and a terminal that went away, as Ctrl-C is taken."""
+    """Take being told to end, and a terminal that went away, as Ctrl-C is taken; what nohup ignores stays ignored."""
     for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)
+        if signal.getsignal(name) != signal.SIG_IGN:
+            signal.signal(name, signal.default_int_handler)
 
 
 def main() -> None:

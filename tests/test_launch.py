@@ -256,11 +256,12 @@ def test_a_workers_peak_memory_is_its_own_and_not_its_parents(tmp_path: Path) ->
     assert 20 << 20 < record.peak_host_bytes < 300 << 20
 
 
-def test_ctrl_c_keeps_what_was_finished(config: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_ctrl_c_keeps_what_was_finished(config: Path, tmp_path: Path, name: str) -> None:
     with started(config, **inject(tmp_path, "infer", "hang", case="b2")) as process:
         read_until(process, "[2/3]", "first inference")
         workers = workers_of(process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(getattr(signal, name))
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 4, output
     assert "Stopped by Ctrl-C: 1 of 3 cases were finished and are kept." in output
@@ -279,6 +280,9 @@ def test_workers_die_with_a_parent_that_is_killed(config: Path, tmp_path: Path) 
         workers = workers_of(process)
         process.kill()
         assert all_gone(workers)
+    shown = subprocess.run([sys.executable, "-m", "bench.cli", "report", str(only_run(config))], cwd=ROOT, text=True,
+                           capture_output=True)  # fmt: skip
+    assert (shown.returncode, "Verdict: broken" in shown.stdout) == (0, True), shown.stderr
 
 
 def test_the_parent_sleeps_while_a_worker_works(config: Path, tmp_path: Path) -> None:
