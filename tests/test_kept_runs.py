@@ -50,6 +50,26 @@ def test_resnet50_at_fp16_and_batch_64_is_as_fast_as_the_readme_says() -> None:
     assert "27 944" in readme and "2.67" in readme
 
 
+def test_resnet50_at_fp16_and_batch_64_reaches_what_tf_trt_can() -> None:
+    values = summarize(kept("resnet50-FP16-b64")).values
+    assert values["compute_ms"] <= 3.3
+    assert values["throughput_fps"] >= 25_000
+
+
+@pytest.mark.parametrize(("model", "metric"), [("mobilenet_v1_0.75_224", "top1"), ("ssd_mobilenet_v1_coco", "map")])
+def test_fp16_keeps_the_accuracy_of_real_models(model: str, metric: str) -> None:
+    batch = 8 if metric == "top1" else 1
+    native, converted = (summarize(kept(f"{model}-{mode}-b{batch}")).values[metric] for mode in ("native", "FP16"))
+    assert abs(converted - native) <= 0.005
+
+
+def test_ssd_at_fp16_is_faster_than_native() -> None:
+    native, converted = (
+        summarize(kept(f"ssd_mobilenet_v1_coco-{mode}-b1")).values["median_latency_ms"] for mode in ("native", "FP16")
+    )
+    assert native / converted >= 1.3
+
+
 def kept(case_id: str) -> Record:
     """The newest kept record of a case."""
     return [record for run in RUNS for record in load_records(run) if record.case.id == case_id][-1]
