@@ -16,9 +16,11 @@ from typing import Any, Literal, TypeVar
 from filelock import FileLock
 from pydantic import ConfigDict, Field, ValidationError
 
-from bench.config import Location, Preprocess, Shape, describe
+from bench.config import Location, describe
 from bench.errors import CatalogError, ConfigError, nearest
-from bench.record import Dataset, Part, Task
+from bench.part import Part
+from bench.record import Dataset, Task
+from bench.sections import Preprocess, Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,4 +1,4 @@
-"""The `bench` command: test, report, schema."""
+"""The `bench` command: test, report, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from bench.test import end_on_signals, test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
+engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=True)
+app.add_typer(engine, name="engine")
 
 
 @app.command()
@@ -29,6 +31,52 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, results/SUI
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+
+
+@app.command()
+def doctor(
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME|DIR", help="Which ops of this model TF-TRT would convert.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for machines.")] = False,
+) -> None:
+    """Say what this machine can run, and why it cannot run the rest."""
+    from bench.doctor.examine import examine
+    from bench.doctor.screen import screen
+
+    try:
+        diagnosis = examine(model)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print(diagnosis.model_dump_json(indent=2))
+    else:
+        Console().print(screen(diagnosis))
+
+
+@engine.command("extract")
+def extract_engines(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A converted SavedModel.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    require_standalone: Annotated[
+        bool, typer.Option("--require-standalone", help="An error unless one plan is the whole model.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for machines.")] = False,
+) -> None:
+    """Write the engines of a converted SavedModel as TensorRT plans, and say whether one stands alone."""
+    from bench.extract import extract, screen
+
+    try:
+        extraction = extract(model, output, force, require_standalone)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    if as_json:
+        print(extraction.model_dump_json(indent=2))
+    else:
+        Console().print(screen(extraction))
 
 
 @app.command()

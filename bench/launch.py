@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
+from bench.backends.variables import worker_variables
 from bench.errors import StoreError
 from bench.record import Case, Failure, FailureKind, Record
 
@@ -67,7 +68,13 @@ def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[byte
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "bench.worker", "--events", str(write_end), "--parent", str(os.getpid())]
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=log, stderr=log, pass_fds=[write_end], start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        pass_fds=[write_end],
+        start_new_session=True,
+        env={**os.environ, **worker_variables(case)},
     )
     os.close(write_end)
     if process.stdin is not None:

@@ -71,6 +71,7 @@ def _request(case: Case) -> str:
             "calibration": dumped(case.calibration),
             "num_calibration": case.optimization.num_calib_images,
             "calib_batch_size": case.optimization.calib_batch_size,
+            "seed": case.seed,
         }
     )
 

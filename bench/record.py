@@ -15,15 +15,18 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from bench.conversion import Call, Conversion, Profile
 from bench.errors import ConfigError
+from bench.part import Part
 
 FORMAT_VERSION = 1
 METHODOLOGY_VERSION = 1
 
 Task = Literal["classification", "detection"]
 Precision = Literal["native", "FP32", "FP16", "INT8"]
+ModelFormat = Literal["saved_model", "frozen_graph", "checkpoint", "keras"]
 BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
 FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
 
@@ -33,10 +36,15 @@ PHASES = (
 )  # fmt: skip
 
 
-class Part(BaseModel):
-    """Base of all records: frozen, strict about its fields."""
+class Edits(Part):
+    """What is changed in a model's graph before anything else is done to it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    force_nms_cpu: bool = False
+    replace_relu6: bool = False
+    remove_assert: bool = False
+    replace_quantize_v4: bool = False
+    nms_score_threshold: float | None = None
+    resizer_shape: tuple[int, int] | None = None  # height, width
 
 
 class Model(Part):
@@ -44,12 +52,24 @@ class Model(Part):
 
     name: str
     task: Task
-    path: str | None = None  # a SavedModel folder
+    path: str | None = None  # the folder or file as given; a checkpoint's without ".meta"
+    format: ModelFormat = "saved_model"
+    tags: tuple[str, ...] = ("serve",)  # of a SavedModel
+    signature_key: str = "serving_default"  # of a SavedModel
+    input_names: tuple[str, ...] = ()  # of a graph; none: found by themselves
+    output_names: tuple[str, ...] = ()
+    edits: Edits = Edits()
+    frozen_path: str | None = None  # where the frozen graph is written too
     keras_application: str | None = None  # built with random weights where there is no path
     random_weights: bool = False  # accuracy is then not reported
     image_shape: tuple[int, int] | None = None  # height, width
     preprocess: str = "raw"
     class_offset: int = 0  # the model's class i is the dataset's label i - class_offset
+
+    @property
+    def is_used_as_it_lies(self) -> bool:
+        """Whether `path` is the SavedModel that runs; else one is made of it."""
+        return self.path is not None and self.format == "saved_model" and self.edits == Edits()
 
 
 class Dataset(Part):
@@ -72,6 +92,16 @@ class Optimization(Part):
     max_workspace_size_bytes: int = 1 << 32
     maximum_cached_engines: int = 100
     use_calibration: bool = True
+    calibration_tables: str | None = None
+    allow_build_at_runtime: bool = False
+    use_dynamic_shape: bool = False
+    dynamic_shape_profile_strategy: str = "Range"
+    build_batch_sizes: tuple[int, ...] = ()  # none: the case's batch size
+    nodes_blacklist: tuple[str, ...] = ()  # types of ops
+    use_function_backup: bool = True
+    strict: bool = True
+    use_conversion_cache: bool = True
+    call: Literal["function", "eager", "auto"] = "function"
     calib_batch_size: int = 1
     num_calib_images: int | None = None
     calib_image_shape: tuple[int, int] | None = None
@@ -97,6 +127,9 @@ class Case(Part):
     phase_timeout_s: float
     display_every: int = 100
     scratch_dir: str = ""
+    keep_profile: bool = False
+    artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept
+    tf_cpp_vmodule: str | None = None
     output_path: str | None = None
     comparison: str  # cases of the same comparison differ in optimization alone, and share one table
 
@@ -129,24 +162,6 @@ class Accuracy(Part):
 
     metrics: dict[str, float]
     num_images: int
-
-
-class Conversion(Part):
-    """What was built, and the proof of what ran."""
-
-    converter: str  # "TF-TRT 8.5.3", "LiteRT 2.21.0"
-    engines: int | None = None  # TRTEngineOps in the converted graph
-    nodes_before: int | None = None
-    nodes_after: int | None = None
-    share_converted: float | None = None  # of the nodes before conversion
-    bytes_before: int | None = None
-    bytes_after: int | None = None
-    calibration_images: int | None = None
-    calibration_sha256: str | None = None
-    engine_executions: int | None = None  # seen in a separate, profiled pass
-    native_executions: int | None = None  # TRTEngineOps that fell back to TensorFlow in that pass
-    warnings: tuple[str, ...] = ()
-    details: dict[str, Any] = {}
 
 
 class Gpu(Part):
@@ -203,12 +218,16 @@ class Record(Part):
     seconds: float = 0.0
     environment: Environment | None = None
     phases: tuple[Phase, ...] = ()
+    edits: dict[str, int] | None = None  # how often each edit of the graph was made; None: none was asked for
     conversion: Conversion | None = None
     first_inference_ns: int | None = None
     latency: Samples | None = None
     compute: Samples | None = None
     throughput: Throughput | None = None
     accuracy: Accuracy | None = None
+    profile: Profile | None = None
+    profile_absent: str | None = None  # why a GPU's work could not be profiled
+    call: Call | None = None
     peak_host_bytes: int | None = None
     peak_gpu_bytes: int | None = None
     notes: tuple[str, ...] = ()

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.backends.availability import missing_for_tf_trt
-from bench.catalog import dataset_card, model_card, model_dir, resolve_dataset, saved_model_in, shown
-from bench.config import BenchmarkSection, Config, ModelSection, OptimizationSection
-from bench.errors import BackendUnavailable, ConfigError
-from bench.record import BackendName, Case, Dataset, Model, Optimization, Task
-
-Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name
+from bench.catalog import dataset_card, resolve_dataset
+from bench.errors import ConfigError
+from bench.optimizations import resolve_optimization
+from bench.record import Case, Dataset, Model, Optimization
+from bench.sections import BenchmarkSection, Config
+from bench.sources import Problem, about, resolve_model
+from bench.sources import plain as plain
 
 # What a case's id and its comparison's title say without being asked.
 SHOWN_IN_ID = {
@@ -29,8 +27,8 @@ def resolve_case(config: Config, values: Mapping[str, Any], path: Path) -> Case:
         return ConfigError(f"{path}: {key}: {message}")
 
     try:
-        model, default_dataset, published_shape = _model(config.model, config.benchmark, problem)
-        optimization = _optimization(config.optimization, config.benchmark, problem)
+        model, default_dataset, published_shape = resolve_model(config, problem)
+        optimization = resolve_optimization(config.optimization, config.benchmark, problem)
         dataset, calibration = _datasets(config, default_dataset, optimization, problem)
     except ConfigError as error:
         text = str(error)
@@ -69,129 +67,10 @@ def _assemble(
         seed=benchmark.seed,
         phase_timeout_s=benchmark.phase_timeout_s,
         display_every=benchmark.display_every,
+        keep_profile=benchmark.keep_profile,
+        tf_cpp_vmodule=benchmark.tf_cpp_vmodule,
         output_path=benchmark.output_path,
     )
-
-
-def plain(value: Any) -> str:
-    """A value as it may stand in an id or a file name."""
-    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return "".join(c if c.isalnum() or c in "._" else "_" for c in text).strip("_")
-
-
-def _model(
-    section: ModelSection, benchmark: BenchmarkSection, problem: Problem
-) -> tuple[Model, str | None, tuple[int, int] | None]:
-    """The model, its default dataset and its default image shape."""
-    if (section.model_name is None) == (section.input_saved_model_dir is None):
-        raise problem(
-            "model_config", "set either model_name (a card) or input_saved_model_dir (a SavedModel of your own)"
-        )
-    if section.batch_size not in (None, benchmark.batch_size):
-        raise problem(
-            "model_config.batch_size", f"{section.batch_size}: benchmark_config.batch_size is {benchmark.batch_size}"
-        )
-    if section.input_saved_model_dir is not None:
-        folder = saved_model_in(Path(section.input_saved_model_dir), "model_config.input_saved_model_dir")
-        name = plain(Path(section.input_saved_model_dir).resolve().name)
-        own = Model(name=name, task=section.task or _task(benchmark, problem), path=shown(folder))
-        return own.model_copy(update=_overrides(section)), None, None
-    with _about("model_config.model_name"):
-        card = model_card(section.model_name or "")
-        folder_or_none = model_dir(card, section.output_dir, section.input_dir)
-    model = Model(
-        name=card.name,
-        task=card.task,
-        path=None if folder_or_none is None else shown(folder_or_none),
-        keras_application=card.source.keras_application if folder_or_none is None else None,
-        random_weights=folder_or_none is None,
-        image_shape=card.image_shape,
-        preprocess=card.preprocess,
-        class_offset=card.class_offset,
-    )
-    return model.model_copy(update=_overrides(section)), card.dataset, card.image_shape
-
-
-@contextmanager
-def _about(key: str) -> Iterator[None]:
-    """Errors of the catalog, with the key that led to them."""
-    try:
-        yield
-    except ConfigError as error:
-        text = str(error)
-        raise (error if text.startswith("model_config.") else type(error)(f"{key}: {text}")) from error
-
-
-def _task(benchmark: BenchmarkSection, problem: Problem) -> Task:
-    """What a user's own model does, as far as its data tells."""
-    if benchmark.annotation_path is not None:
-        return "detection"
-    if benchmark.labels_path is not None:
-        return "classification"
-    raise problem("model_config.task", "missing: say what your own model does, classification or detection")
-
-
-def _overrides(section: ModelSection) -> dict[str, Any]:
-    given = {"task": section.task, "preprocess": section.preprocess, "class_offset": section.class_offset}
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _optimization(section: OptimizationSection, benchmark: BenchmarkSection, problem: Problem) -> Optimization:
-    if section.max_batch_size is not None and benchmark.batch_size > section.max_batch_size:
-        raise problem(
-            "benchmark_config.batch_size", f"{benchmark.batch_size}: max_batch_size is {section.max_batch_size}"
-        )
-    if section.minimum_segment_size != -1 and section.minimum_segment_size < 1:
-        raise problem("optimization_config.minimum_segment_size", f"{section.minimum_segment_size}: at least 1, or -1")
-    backend = _backend(section, problem)
-    if section.xla and backend != "tensorflow":
-        raise problem("optimization_config.xla", f"true: XLA is for native TensorFlow, not for {backend}")
-    # Native is what was asked for, not what "auto" made of it.
-    requested = backend if section.precision_mode == "native" else _requested(section, problem)
-    fields = section.model_dump(include=set(Optimization.model_fields) - {"backend"})
-    if backend == "tensorflow":
-        fields["precision_mode"] = "native"
-    return Optimization(backend=backend, requested_backend=requested, **fields)
-
-
-def _requested(section: OptimizationSection, problem: Problem) -> str:
-    """The backend that the config asks for, in either spelling."""
-    if section.use_trt is None:
-        return section.backend
-    wanted = "tf-trt" if section.use_trt else "tensorflow"
-    if section.backend not in ("auto", wanted):
-        raise problem(
-            "optimization_config.use_trt", f"{json.dumps(section.use_trt)} contradicts backend {section.backend!r}"
-        )
-    return wanted
-
-
-def _backend(section: OptimizationSection, problem: Problem) -> BackendName:
-    """What runs the case: native always in TensorFlow, anything else in what was asked for."""
-    requested = _requested(section, problem)
-    if requested == "null":
-        return "null"
-    if section.precision_mode == "native" or section.use_trt is False:
-        if requested == "litert":
-            raise problem(
-                "optimization_config.precision_mode", '"native" runs in TensorFlow; litert has FP32, FP16, INT8'
-            )
-        return "tensorflow"
-    if requested == "tensorflow":
-        raise problem(
-            "optimization_config.precision_mode", f'"{section.precision_mode}": backend tensorflow runs "native" alone'
-        )
-    if requested == "litert":
-        return "litert"
-    missing = missing_for_tf_trt()
-    if requested == "auto" and missing:
-        return "litert"
-    if missing:
-        raise BackendUnavailable(
-            "optimization_config: TF-TRT cannot run on this machine: " + "; ".join(missing)
-            + '. Set backend to "auto" to use LiteRT where TF-TRT cannot run.'
-        )  # fmt: skip
-    return "tf-trt"
 
 
 def _datasets(
@@ -200,8 +79,7 @@ def _datasets(
     """What is evaluated, and what calibrates an INT8 conversion."""
     benchmark, section = config.benchmark, config.optimization
     dataset, calibration_name = _evaluated(benchmark, default, problem)
-    needs = optimization.precision_mode == "INT8" and optimization.use_calibration and optimization.backend != "null"
-    if not needs:
+    if not _is_calibrated_here(optimization):
         return dataset, None
     if section.calib_images_dir is not None and section.calib_dataset is not None:
         raise problem("optimization_config.calib_dataset", "calib_images_dir is set too; keep one of them")
@@ -211,7 +89,7 @@ def _datasets(
         return dataset, Dataset(name=section.calib_images_dir, format="images", images_dir=section.calib_images_dir)
     name = section.calib_dataset or calibration_name
     if name is not None:
-        with _about("optimization_config.calib_dataset"):
+        with about("optimization_config.calib_dataset"):
             return dataset, resolve_dataset(dataset_card(name))
     if dataset.format == "synthetic":
         return dataset, dataset
@@ -219,6 +97,12 @@ def _datasets(
         "optimization_config.calib_images_dir",
         "missing: INT8 is calibrated on images that are not evaluated; set this or calib_dataset",
     )
+
+
+def _is_calibrated_here(optimization: Optimization) -> bool:
+    """Whether images are needed to find INT8 ranges, which neither the graph nor a table gives."""
+    asked = optimization.precision_mode == "INT8" and optimization.use_calibration
+    return asked and optimization.calibration_tables is None and optimization.backend != "null"
 
 
 def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Problem) -> tuple[Dataset, str | None]:
@@ -236,7 +120,7 @@ def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Proble
     name = benchmark.dataset or default
     if name is None:
         raise problem("benchmark_config", "names no data: set dataset, or images_dir, or use_synthetic")
-    with _about("benchmark_config.dataset"):
+    with about("benchmark_config.dataset"):
         card = dataset_card(name)
         return resolve_dataset(card), card.calibration
 

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import perf_counter, perf_counter_ns
@@ -19,18 +15,23 @@ from pydantic import BaseModel
 
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
-from bench.backends.base import Array, Arrays, Backend, Preparation, Session, Signature, load_backend
-from bench.catalog import cache_dir
+from bench.backends.base import PROFILE, Arrays, Backend, Preparation, Session, Signature, load_backend
+from bench.conversion import Conversion
 from bench.environment import collect
 from bench.errors import ConversionError, ModelError
-from bench.inputs.batches import Batch, iterate_batches
-from bench.inputs.images import load_image
-from bench.inputs.items import Item, list_items
-from bench.measure.loop import TimedBatch, time_compute, time_latency, time_throughput, without_garbage_collection
-from bench.record import Case, Dataset, Phase
-
-POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
-POOL_BATCHES = 32
+from bench.graphs.report import builds
+from bench.inputs.cases import (
+    calibration_batches,
+    calibration_items,
+    evaluated_batches,
+    items_sha256,
+    timed_batches,
+)
+from bench.inputs.feeds import feed
+from bench.making import saved_model
+from bench.measure.loop import time_compute, time_latency, time_throughput, without_garbage_collection
+from bench.ownlog import OwnLog
+from bench.record import Case, Phase
 
 
 class Reporter(Protocol):
@@ -67,128 +68,70 @@ def run_case(case: Case, report: Reporter) -> None:
             backend = load_backend(case.optimization.backend)
             backend.check(case.optimization)
             report.part("environment", collect(backend.environment()))
-            preparation = _prepare(case, backend, workdir, phase)
+            preparation = _prepare(case, backend, workdir, phase, report)
             metric = _metric(case, preparation.signature)
         with backend.open(preparation) as session:
-            report.part("conversion", _with_calibration(session.conversion, preparation))
-            _measure(case, session, preparation, phase, report)
+            conversion = _with_calibration(session.conversion, preparation)
+            report.part("conversion", conversion)
+            report.part("call", session.call)
+            built = _measure(case, session, preparation, phase, report)
             if metric is not None:
                 _evaluate(case, session, preparation.signature, metric, phase, report)
-            if session.conversion is not None:
-                with phase("profile"):
-                    report.part("conversion", _with_calibration(session.prove(preparation.sample), preparation))
+            _prove(session, preparation, conversion, built, report)
             report.part("peak_gpu_bytes", session.peak_gpu_bytes())
     report.part("peak_host_bytes", _peak_host_bytes())
 
 
 def _prepare(
-    case: Case, backend: Backend, workdir: Path, phase: Callable[[str], AbstractContextManager[None]]
+    case: Case,
+    backend: Backend,
+    workdir: Path,
+    phase: Callable[[str], AbstractContextManager[None]],
+    report: Reporter,
 ) -> Preparation:
-    model_dir = _model_dir(case)
+    model_dir, edits = saved_model(case)
+    if edits is not None:
+        report.part("edits", edits)
     signature = backend.signature(case, model_dir)
-    if len(signature.inputs) != 1:
-        names = ", ".join(spec.name for spec in signature.inputs)
-        raise ModelError(f"{model_dir}: a model of images has one input, not {len(signature.inputs)}: {names}")
-    first = next(_batches(case, case.dataset, signature, limit=case.batch_size))
+    _check_inputs(case, signature, model_dir)
+    first = next(evaluated_batches(case, signature, case.batch_size))
+    items = calibration_items(case)
     return Preparation(
         case=case,
         model_dir=model_dir,
         signature=signature,
-        sample=_arrays(first, signature),
-        calibration=_calibration(case, signature),
+        sample=feed(first, signature, case.seed),
+        calibration=calibration_batches(case, signature),
+        calibration_images=len(items) or None,
+        calibration_sha256=items_sha256(items),
         workdir=workdir,
         phase=phase,
     )
 
 
-def _model_dir(case: Case) -> Path:
-    """The SavedModel's folder; an architecture without weights is built once and kept in the cache."""
-    if case.model.path is not None or case.optimization.backend == "null":
-        return Path(case.model.path or "")
-    shape = case.image_shape or case.model.image_shape
-    if case.model.keras_application is None or shape is None:
-        raise ModelError(f"model {case.model.name!r}: an architecture needs keras_application and image_shape")
-    return _export(case.model.keras_application, shape, case.seed)
+def _check_inputs(case: Case, signature: Signature, model_dir: Path) -> None:
+    """Real images fill one input; random values fill as many as there are."""
+    real = any(data is not None and data.format != "synthetic" for data in (case.dataset, case.calibration))
+    if not signature.inputs or (len(signature.inputs) != 1 and real):
+        names = ", ".join(spec.name for spec in signature.inputs)
+        raise ModelError(
+            f"{model_dir}: a model that is fed images has one input, not {len(signature.inputs)}: {names}; "
+            "benchmark_config.use_synthetic fills several with random values"
+        )
 
 
-def _export(application: str, shape: tuple[int, int], seed: int) -> Path:
-    """Build an architecture in a process of its own, on the CPU: it is not part of what is measured here."""
-    command = [
-        sys.executable,
-        "-m",
-        "bench.graphs.keras",
-        application,
-        *map(str, (*shape, seed, cache_dir() / "models")),
-    ]
-    done = subprocess.run(
-        command, env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"}, stdout=subprocess.PIPE, text=True, check=False
-    )
-    answer = done.stdout.strip().splitlines()[-1:] or ["no word; see the log"]
-    if done.returncode != 0:
-        raise ModelError(f"keras_application {application!r} cannot be built: {answer[0]}")
-    return Path(answer[0])
-
-
-def _batches(
-    case: Case,
-    dataset: Dataset,
-    signature: Signature,
-    limit: int | None,
-    batch_size: int | None = None,
-    image_shape: tuple[int, int] | None = None,
-) -> Iterator[Batch]:
-    dtype = signature.inputs[0].dtype
-    shape = image_shape or case.image_shape
-
-    def load(item: Item) -> Array:
-        return load_image(item, shape, case.model.preprocess, dtype, case.seed)
-
-    return iterate_batches(list_items(dataset, limit), batch_size or case.batch_size, load)
-
-
-def _arrays(batch: Batch, signature: Signature) -> Arrays:
-    return {signature.inputs[0].name: batch.images}
-
-
-def _calibration(case: Case, signature: Signature) -> Callable[[], Iterable[Arrays]] | None:
-    """Batches of the calibration split; like the original, an incomplete last batch is left out."""
-    calibration, optimization = case.calibration, case.optimization
-    if calibration is None:
-        return None
-    size = optimization.calib_batch_size
-    limit = _calibration_limit(case)
-
-    def generate() -> Iterator[Arrays]:
-        shape = optimization.calib_image_shape
-        for batch in _batches(case, calibration, signature, limit, size, shape):
-            if batch.count == size:
-                yield _arrays(batch, signature)
-
-    return generate
-
-
-def _calibration_limit(case: Case) -> int | None:
-    if case.calibration is not None and case.calibration.format == "synthetic":
-        return case.optimization.num_calib_images or 8 * case.optimization.calib_batch_size
-    return case.optimization.num_calib_images
-
-
-def _with_calibration(conversion: Any, preparation: Preparation) -> Any:
-    """The conversion with the number and the hash of the images that it was calibrated on."""
-    calibration = preparation.case.calibration
-    if conversion is None or calibration is None or conversion.calibration_sha256 is not None:
+def _with_calibration(conversion: Conversion | None, preparation: Preparation) -> Conversion | None:
+    """The conversion with the number and the hash of the images that it was calibrated on, where it does not say."""
+    if conversion is None or preparation.calibration is None or conversion.calibration_table_sha256 is not None:
         return conversion
-    items = list_items(calibration, _calibration_limit(preparation.case))
-    used = items[: len(items) - len(items) % preparation.optimization.calib_batch_size]
-    digest = hashlib.sha256()
-    for item in used:
-        digest.update(item.path.read_bytes() if item.path is not None else str(item.id).encode())
-    count = len(used) if conversion.calibration_images is None else conversion.calibration_images
-    return conversion.model_copy(update={"calibration_images": count, "calibration_sha256": digest.hexdigest()})
+    images = conversion.calibration_images or preparation.calibration_images
+    known = {"calibration_images": images, "calibration_sha256": preparation.calibration_sha256}
+    return conversion.model_copy(update=known)
 
 
-def _measure(case: Case, session: Session, preparation: Preparation, phase: Phases, report: Reporter) -> None:
-    pool = _pool(case, preparation.signature)
+def _measure(case: Case, session: Session, preparation: Preparation, phase: Phases, report: Reporter) -> int | None:
+    """All timed loops; returns how many engines were built meanwhile, None where the log cannot be read back."""
+    pool = timed_batches(case, preparation.signature)
     with phase("first inference"):
         start = perf_counter_ns()
         outputs = session.infer(pool[0].arrays)
@@ -198,12 +141,41 @@ def _measure(case: Case, session: Session, preparation: Preparation, phase: Phas
         with phase("warm-up"):
             warmup = time_latency(session, pool, case.num_warmup_iterations)
         with phase("measure"):
+            log = OwnLog()
+            mark = log.position()
             iterations = case.num_iterations or -(-case.num_images // case.batch_size)
             latency = time_latency(session, pool, iterations)
             report.part("latency", latency.model_copy(update={"warmup_ns": warmup.times_ns}))
             compute = time_compute(session, pool, iterations)
             report.part("compute", compute)
             report.part("throughput", time_throughput(session, pool, compute))
+            lines = log.lines(mark)
+    return None if lines is None else len(builds(lines))
+
+
+def _prove(
+    session: Session, preparation: Preparation, conversion: Conversion | None, built: int | None, report: Reporter
+) -> None:
+    """What ran, from a pass of its own after all timing."""
+    try:
+        profile = session.prove(preparation.sample)
+    except ConversionError as error:
+        if conversion is not None:  # nothing else would prove that it is what ran
+            raise
+        report.part("profile_absent", str(error))
+        return
+    report.part("profile", profile)
+    folder = preparation.workdir / PROFILE
+    if preparation.case.artifacts_dir and folder.is_dir():
+        shutil.copytree(folder, preparation.case.artifacts_dir, dirs_exist_ok=True)
+    if conversion is None or profile is None:
+        return
+    proof = {
+        "engine_executions": profile.engine_executions,
+        "native_executions": profile.native_executions,
+        "engine_builds_while_timed": built,
+    }
+    report.part("conversion", conversion.model_copy(update=proof))
 
 
 def _refuse_nan(outputs: Arrays) -> None:
@@ -213,26 +185,14 @@ def _refuse_nan(outputs: Arrays) -> None:
             raise ConversionError(f"output {name!r} holds NaN: this model does not survive this precision")
 
 
-def _pool(case: Case, signature: Signature) -> Sequence[TimedBatch]:
-    """The batches that the timed loop goes round: the dataset's first ones, held in bounded memory."""
-    pool: list[TimedBatch] = []
-    size = 0
-    for batch in _batches(case, case.dataset, signature, min(case.num_images, POOL_BATCHES * case.batch_size)):
-        size += batch.images.nbytes
-        if pool and (size > POOL_BYTES or batch.count < case.batch_size):
-            break
-        pool.append(TimedBatch(_arrays(batch, signature), batch.count))
-    return pool
-
-
 def _evaluate(
     case: Case, session: Session, signature: Signature, metric: TopK | BoxMap, phase: Phases, report: Reporter
 ) -> None:
     """The accuracy pass."""
     with phase("accuracy"):
         done = 0
-        for number, batch in enumerate(_batches(case, case.dataset, signature, case.num_images), start=1):
-            metric.add(batch, session.infer(_arrays(batch, signature)))
+        for number, batch in enumerate(evaluated_batches(case, signature, case.num_images), start=1):
+            metric.add(batch, session.infer(feed(batch, signature, case.seed)))
             done += batch.count
             if number % case.display_every == 0:
                 report.progress(done, case.num_images)

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from bench.config import SECTIONS, Config, Section
+from bench.config import SECTIONS
+from bench.sections import Config, Section
 from bench.statistics import METRICS
 
 

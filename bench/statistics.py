@@ -63,6 +63,13 @@ METRICS: Mapping[str, Metric] = {
         Metric("engines", "", "TensorRT engines in the converted graph", None),
         Metric("share_converted", "", "share of the graph's nodes that the conversion replaced", True),
         Metric("fallbacks", "", "engines that ran in TensorFlow instead, in a profiled pass; 0 without engines", False),
+        Metric("engine_builds_while_timed", "", "engines built in the timed loops; 0 without engines", False),
+        Metric(
+            "trt_gpu_time_share", "", "share of the kernels' GPU time spent in TensorRT's, in a profiled pass", True
+        ),
+        Metric("tensor_core_share", "", "share of the kernels' GPU time spent in Tensor Core kernels", None),
+        Metric("int8_share", "", "share of the kernels' GPU time spent in INT8 kernels", None),
+        Metric("gpu_busy_share", "", "share of a profiled inference's time in which the GPU worked", None),
         Metric("peak_host_bytes", "bytes", "most host memory that the worker held", False),
         Metric("peak_gpu_bytes", "bytes", "most GPU memory that TensorFlow held", False),
     )
@@ -101,7 +108,7 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
     """All statistics of a record; `native` is the case to hold it against."""
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
-    for part in (_latency, _device, _accuracy, _costs):
+    for part in (_latency, _device, _accuracy, _costs, _profile):
         part(record, values, absent)
     if native is not None:
         _relative(record, native, values, absent)
@@ -163,15 +170,28 @@ def _costs(record: Record, values: dict[str, float], absent: dict[str, str]) -> 
     if conversion:
         values["conversion_s"] = sum(conversion)
     if record.case.optimization.backend != "tf-trt" and record.latency is not None:
-        values["fallbacks"] = 0
+        values["fallbacks"] = values["engine_builds_while_timed"] = 0
     elif record.conversion is not None:
         _take(values, "fallbacks", record.conversion.native_executions)
+        _take(values, "engine_builds_while_timed", record.conversion.engine_builds_while_timed)
     _take(values, "peak_host_bytes", record.peak_host_bytes)
     _take(values, "peak_gpu_bytes", record.peak_gpu_bytes)
     if record.conversion is not None:
         _take(values, "model_bytes", record.conversion.bytes_after)
         _take(values, "engines", record.conversion.engines)
         _take(values, "share_converted", record.conversion.share_converted)
+
+
+def _profile(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    """Shares of GPU time, of a GPU that was profiled."""
+    profile = record.profile
+    if profile is None:
+        return
+    _take(values, "tensor_core_share", profile.tensor_core_share)
+    _take(values, "int8_share", profile.precision_shares.get("INT8", 0.0))
+    _take(values, "gpu_busy_share", profile.gpu_share)
+    if record.case.optimization.backend == "tf-trt":
+        _take(values, "trt_gpu_time_share", profile.trt_share)
 
 
 def _take(values: dict[str, float], name: str, value: float | None) -> None:

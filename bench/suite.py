@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from bench.assertions import parse_assertion
-from bench.config import SECTIONS, BenchmarkSection, Config, json_type, parse, read_json
+from bench.config import SECTIONS, json_type, parse, read_json
 from bench.errors import ConfigError, nearest
 from bench.record import Case
 from bench.resolve import SHOWN_IN_ID, plain, resolve_case
+from bench.sections import BenchmarkSection, Config
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,8 @@ def _run_cases(suite: Suite, run: Path, console: Console) -> list[Record]:
 
 def _run_case(case: Case, scratch: str, run: Path, progress: Progress) -> Record:
     progress.begin(case)
-    here = case.model_copy(update={"scratch_dir": scratch})
+    artifacts = str((run / f"{case.id}.profile").resolve()) if case.keep_profile else ""
+    here = case.model_copy(update={"scratch_dir": scratch, "artifacts_dir": artifacts})
     record = run_worker(here, run / f"{case.id}.log", progress.listen)
     record = record.model_copy(update={"case": case})
     save_record(run, record)

@@ -29,7 +29,7 @@ def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool 
 def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:
     """broken if a case failed or fell back, misconfigured if its input was at fault; else what the assertions say."""
     failures = {record.failure.kind for record in records if record.failure is not None}
-    if failures - {"config"} or any(map(fell_back, records)):
+    if failures - {"config"} or any(map(broken_because, records)):
         return "broken"
     if failures:
         return "misconfigured"
@@ -37,12 +37,25 @@ def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:
     return next((outcome for outcome in ("failed", "inconclusive") if outcome in outcomes), "passed")
 
 
-def fell_back(record: Record) -> bool:
-    """Whether an engine ran in TensorFlow, or none ran at all, in a case that is said to be TensorRT's."""
-    conversion = record.conversion
-    if conversion is None or record.case.optimization.backend != "tf-trt":
-        return False
-    return bool(conversion.native_executions) or conversion.engine_executions == 0
+def broken_because(record: Record) -> str | None:
+    """Why figures are not TensorRT's alone, in a case that is said to be; None where they are, or it is not strict."""
+    conversion, optimization = record.conversion, record.case.optimization
+    if conversion is None or optimization.backend != "tf-trt" or not optimization.strict:
+        return None
+    if conversion.native_executions:
+        ran = conversion.native_executions + (conversion.engine_executions or 0)
+        return f"{conversion.native_executions} of {ran} engine executions fell back to TensorFlow{_log(record)}"
+    if conversion.engine_executions == 0:
+        return f"no engine ran{_log(record)}"
+    if conversion.engine_builds_while_timed:
+        return f"{conversion.engine_builds_while_timed} engines were built while timed: build_batch_sizes builds before"
+    return None
+
+
+def _log(record: Record) -> str:
+    """What TF-TRT said of it, without the log's prefix."""
+    said = next((note.partition("TF-TRT Warning: ")[2] for note in record.notes if "TF-TRT Warning: " in note), "")
+    return f": {said}" if said else ""
 
 
 def exit_code(verdicts: Iterable[str]) -> int:

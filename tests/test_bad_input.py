@@ -142,7 +142,7 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "segments of nothing": (
         {"optimization_config.minimum_segment_size": 0}, "optimization_config.minimum_segment_size", "0: at least 1",
     ),
-    "a graph edit": ({"optimization_config.replace_relu6": True}, "optimization_config.replace_relu6", "graph edits"),
+    "a graph edit that is no switch": ({"optimization_config.replace_relu6": 1}, "replace_relu6", "1: "),
     "above max_batch_size": (
         {"benchmark_config.batch_size": 8, "optimization_config.max_batch_size": 4},
         "benchmark_config.batch_size",

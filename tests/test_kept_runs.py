@@ -9,7 +9,7 @@ import pytest
 from bench.record import Record
 from bench.statistics import summarize
 from bench.store import load_records, read_suite
-from bench.verdict import fell_back
+from bench.verdict import broken_because
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = sorted(file.parent for file in (ROOT / "results" / "reference").glob("*/*/suite.json"))
@@ -27,7 +27,7 @@ def test_a_kept_run_passed_and_ran_what_it_says(run: Path) -> None:
     assert {record.case.optimization.precision_mode for record in records} == {"native", "FP32", "FP16", "INT8"}
     for record in records:
         assert record.failure is None
-        assert not fell_back(record)
+        assert broken_because(record) is None
         assert record.environment is not None and record.environment.gpus[0].name == "NVIDIA H200"
 
 

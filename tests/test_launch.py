@@ -21,11 +21,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from bench.config import BenchmarkSection
 from bench.errors import DataError
 from bench.launch import run_worker
 from bench.preflight import make_ready
 from bench.record import Case, Dataset, Model, Record
+from bench.sections import BenchmarkSection
 from bench.suite import Suite
 from tests.factory import make_case
 from tests.faults import ROOT, TF_TRT_WARNING, inject

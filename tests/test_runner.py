@@ -17,9 +17,10 @@ from PIL import Image
 from bench import runner
 from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpec
 from bench.backends.null import NullBackend, NullSession
+from bench.conversion import Conversion, Profile
 from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
-from bench.record import Accuracy, Case, Conversion, Dataset, Model, Phase, Samples, Throughput
+from bench.record import Accuracy, Case, Dataset, Model, Phase, Samples, Throughput
 from bench.runner import run_case
 from bench.statistics import summarize
 from tests.factory import make_case, make_optimization, make_record
@@ -66,6 +67,12 @@ class SpyBackend(NullBackend):
         return [batch for when, method, batch in self.calls if (when, method) == (phase, "infer")]
 
 
+PROFILE = Profile(
+    inferences=1, wall_ns=9, gpu_ns=5, kernel_ns=4, copy_ns=1, trt_kernel_ns=4, tensorflow_kernel_ns=0,
+    tensor_core_ns=2, engine_executions=3, native_executions=1,
+)  # fmt: skip
+
+
 class SpySession(NullSession):
     def __init__(self, backend: SpyBackend) -> None:
         super().__init__({})
@@ -80,9 +87,9 @@ class SpySession(NullSession):
         self._note("stage", batch["images"])
         return batch
 
-    def prove(self, batch: Arrays) -> Conversion | None:
+    def prove(self, batch: Arrays) -> Profile | None:
         self._note("prove", batch["images"])
-        return self.conversion and self.conversion.model_copy(update={"engine_executions": 3})
+        return PROFILE
 
     def _note(self, method: str, batch: Array) -> None:
         self._backend.calls.append((self._backend.report.phases[-1], method, batch))
@@ -137,7 +144,7 @@ def reds(batches: list[Array]) -> list[list[int]]:
 
 def test_phases_in_order_each_with_its_time(run: Run, tmp_path: Path) -> None:
     report, _ = run(make(labelled(tmp_path / "data", 5), batch_size=2), Conversion(converter="Spy 1"))
-    assert report.phases == ["prepare", "first inference", "warm-up", "measure", "accuracy", "profile"]
+    assert report.phases == ["prepare", "first inference", "warm-up", "measure", "accuracy"]
     kept: list[Phase] = report.parts["phases"]
     assert [phase.name for phase in kept] == report.phases
     assert all(phase.seconds > 0 for phase in kept)
@@ -218,11 +225,23 @@ def test_a_dataset_of_another_task_is_refused(run: Run, tmp_path: Path) -> None:
         run(make(labelled(tmp_path / "data", 2), model=detector))
 
 
-def test_a_model_with_two_inputs_is_refused(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_images_do_not_fill_two_inputs(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     two = tuple(TensorSpec(name, np.dtype(np.uint8), (None,)) for name in ("left", "right"))
     monkeypatch.setattr(SpyBackend, "signature", lambda *_: Signature(two, ()))
-    with pytest.raises(ModelError, match="has one input, not 2: left, right"):
+    with pytest.raises(ModelError, match=r"has one input, not 2: left, right; benchmark_config\.use_synthetic fills"):
         run(make(labelled(tmp_path / "data", 2)))
+
+
+def test_every_input_is_filled_where_images_are_synthetic(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = TensorSpec("images", np.dtype(np.uint8), (None, None, None, 3))
+    more = TensorSpec("more", np.dtype(np.float32), (None, 3))
+    monkeypatch.setattr(SpyBackend, "signature", lambda *_: Signature((images, more), ()))
+    seen: list[Arrays] = []
+    monkeypatch.setattr(SpySession, "prove", lambda _, batch: seen.append(batch))
+    case = make(Dataset(name="synthetic", format="synthetic"), num_images=4, batch_size=2)
+    _, backend = run(case, Conversion(converter="Spy 1"))
+    assert backend.inferred("measure")[0].shape == (2, SIDE, SIDE, 3)
+    assert {name: array.shape for name, array in seen[0].items()} == {"images": (2, SIDE, SIDE, 3), "more": (2, 3)}
 
 
 def test_synthetic_images_are_the_same_for_the_same_seed(run: Run) -> None:
@@ -252,7 +271,7 @@ def test_the_record_tells_calibration_images_apart_by_content(run: Run, tmp_path
     dataset = labelled(tmp_path / "data", 4)
     hashes = []
     for folder, first in (("train", 100), ("same", 100), ("other", 101)):
-        case = make(dataset, **int8(labelled(tmp_path / folder, 4, first), num_calib_images=2))
+        case = make(dataset, **int8(labelled(tmp_path / folder, 2, first)))
         conversion: Conversion = run(case, Conversion(converter="Spy 1"))[0].parts["conversion"]
         assert conversion.calibration_images == 2
         hashes.append(conversion.calibration_sha256)
@@ -262,8 +281,10 @@ def test_the_record_tells_calibration_images_apart_by_content(run: Run, tmp_path
 
 def test_the_proof_of_what_ran_is_asked_for_after_all_timing(run: Run, tmp_path: Path) -> None:
     report, backend = run(make(labelled(tmp_path / "data", 4)), Conversion(converter="Spy 1"))
-    assert [(phase, method) for phase, method, _ in backend.calls][-1] == ("profile", "prove")
-    assert report.parts["conversion"].engine_executions == 3
+    assert [method for _, method, _ in backend.calls][-1] == "prove"
+    assert report.parts["profile"] == PROFILE
+    conversion = report.parts["conversion"]
+    assert (conversion.engine_executions, conversion.native_executions) == (3, 1)
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -289,7 +310,7 @@ def test_scratch_files_are_gone_afterwards(
 def test_the_timed_batches_are_held_in_bounded_memory(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "POOL_BYTES", 2 * SIDE * SIDE * 3)
+    monkeypatch.setattr("bench.inputs.cases.POOL_BYTES", 2 * SIDE * SIDE * 3)
     _, backend = run(make(labelled(tmp_path / "data", 5)))
     assert reds(backend.inferred("measure")) == [[0], [1], [0], [1], [0]]
 

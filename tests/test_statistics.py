@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.record import Accuracy, Conversion, Failure, Phase, Record, Samples, Throughput
+from bench.conversion import Conversion
+from bench.record import Accuracy, Failure, Phase, Record, Samples, Throughput
 from bench.report.exports import original_statistics
 from bench.statistics import METRICS, PERCENTILES, percentile, samples_needed, summarize
 from tests.factory import make_environment, make_record, make_samples

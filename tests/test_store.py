@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.conversion import Conversion
 from bench.errors import ConfigError, StoreError
 from bench.record import (
     FORMAT_VERSION,
     Accuracy,
     Check,
-    Conversion,
     Failure,
     Phase,
     Record,

@@ -152,7 +152,7 @@ def test_use_trt_false_is_native() -> None:
 
 @pytest.mark.parametrize(("missing", "backend"), [((), "tf-trt"), (("no GPU",), "litert")])
 def test_auto_is_what_can_run(missing: tuple[str, ...], backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.resolve.missing_for_tf_trt", lambda: missing)
+    monkeypatch.setattr("bench.optimizations.missing_for_tf_trt", lambda: missing)
     (case,) = load(make_config({"optimization_config.backend": "auto"})).cases
     assert (case.optimization.backend, case.optimization.requested_backend) == (backend, "auto")
 
@@ -166,3 +166,40 @@ def test_errors_of_a_combination_name_the_file() -> None:
     with pytest.raises(ConfigError, match=r"^test.json .*optimization_config.precision_mode: \"FP61\""):
         data = make_config()
         expand(data, parse(data, "test.json").matrix | {"optimization_config.precision_mode": ["FP61"]}, "test.json")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("is_dynamic_op", False, "TensorFlow 2 has no static engines"),
+        ("use_dynamic_shape", True, "backend litert has no equal"),
+        ("nodes_blacklist", ["Softmax"], "backend litert has no equal"),
+        ("build_batch_sizes", [1, 8], "backend litert has no equal"),
+        ("calibration_tables", "tables", "backend litert has no equal"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_its_key(key: str, value: object, message: str) -> None:
+    changes = {"optimization_config.backend": "litert", f"optimization_config.{key}": value}
+    with pytest.raises(ConfigError, match=rf"test.json: optimization_config.{key}: .*{message}"):
+        load(make_config(changes))
+
+
+def test_the_originals_own_keys_are_no_obstacle_to_litert() -> None:
+    changes = {"minimum_segment_size": 3, "maximum_cached_engines": 7, "max_workspace_size_bytes": 1 << 20}
+    keys = {f"optimization_config.{key}": value for key, value in changes.items()}
+    (case,) = load(make_config({"optimization_config.backend": "litert", **keys})).cases
+    assert case.optimization.maximum_cached_engines == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [({}, (4,)), ({"max_batch_size": 16}, (16,)), ({"build_batch_sizes": [1, 8], "max_batch_size": 16}, (1, 8))],
+)
+def test_engines_are_built_for_the_batch_size_unless_told(
+    changes: dict[str, object], sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.optimizations.missing_for_tf_trt", lambda: ())
+    keys = {f"optimization_config.{key}": value for key, value in changes.items()}
+    base = {"optimization_config.backend": "tf-trt", "benchmark_config.batch_size": 4}
+    (case,) = load(make_config({**base, **keys})).cases
+    assert case.optimization.build_batch_sizes == sizes

@@ -13,12 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.record import Case, Conversion, Optimization
+from bench.conversion import Call, Conversion, Profile
+from bench.record import Case, Optimization
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]  # tensor name -> array
 Staged = Any  # a batch on the device, as the backend holds it
 Pending = Any  # outputs of an inference that was started
+
+PROFILE = "profile"  # the folder, in a case's workdir, of what the profiler writes
 
 BACKENDS: Mapping[str, str] = {
     "tensorflow": "bench.backends.tensorflow:TensorFlowBackend",
@@ -39,10 +42,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a model takes and gives."""
+    """What a model takes and gives, and where in its SavedModel that stands."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    key: str = "serving_default"
+    tags: tuple[str, ...] = ("serve",)
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Preparation:
     calibration: Callable[[], Iterable[Arrays]] | None  # batches of the calibration split; None unless INT8 needs them
     workdir: Path  # scratch; removed after the case
     phase: Callable[[str], AbstractContextManager[None]]  # `with phase("convert"):` times and announces a phase
+    calibration_images: int | None = None  # in the calibration's batches
+    calibration_sha256: str | None = None  # of those images, in their order
 
     @property
     def optimization(self) -> Optimization:
@@ -66,6 +73,7 @@ class Session(Protocol):
     """A model ready to infer."""
 
     conversion: Conversion | None
+    call: Call | None  # how the model is called, where there are several ways
 
     def infer(self, batch: Arrays) -> Arrays:
         """Host arrays in, host arrays out; returns when they are there."""
@@ -83,8 +91,11 @@ class Session(Protocol):
         """Return when the device has finished."""
         ...
 
-    def prove(self, batch: Arrays) -> Conversion | None:
-        """The conversion with the proof of what ran, from a profiled pass after all timing."""
+    def prove(self, batch: Arrays) -> Profile | None:
+        """What ran, from a profiled pass after all timing; None where there is no telling.
+
+        What the profiler wrote is left in the folder `PROFILE` of the workdir.
+        """
         ...
 
     def peak_gpu_bytes(self) -> int | None:

@@ -22,10 +22,11 @@ import tensorflow as tf
 
 from bench.backends import litert_quantize
 from bench.backends.base import Arrays, Pending, Preparation, Signature
+from bench.conversion import Call, Conversion, Profile
 from bench.environment import usable_cores
 from bench.errors import BackendUnavailable, BenchError, ConversionError
-from bench.graphs.savedmodel import SERVING_SIGNATURE, folder_bytes, read_signature
-from bench.record import Case, Conversion, Optimization
+from bench.graphs.savedmodel import SERVING_SIGNATURE, folder_bytes, model_signature
+from bench.record import Case, Optimization
 
 PRECISIONS = ("FP32", "FP16", "INT8")
 CONVERTER = f"LiteRT {tf.__version__}"
@@ -53,7 +54,7 @@ class LiteRtBackend:
 
     def signature(self, case: Case, model_dir: Path) -> Signature:
         """What the model takes and gives; raises ModelError where it cannot be read."""
-        return read_signature(model_dir)
+        return model_signature(case.model, model_dir)
 
     def open(self, preparation: Preparation) -> LiteRtSession:
         """Convert at the sample's shapes, save and reload; raises ConversionError."""
@@ -88,6 +89,7 @@ class LiteRtSession:
 
     def __init__(self, interpreter: Any, signature: Signature, conversion: Conversion) -> None:
         self.conversion: Conversion | None = conversion
+        self.call: Call | None = None
         self._interpreter = interpreter
         self._loaded: Batch | None = None  # the batch that the input tensors hold
         # Setting tensors by index saves the signature runner's overhead at each call; the runner knows their names.
@@ -123,9 +125,9 @@ class LiteRtSession:
         """LiteRT runs on the CPU here."""
         return None
 
-    def prove(self, batch: Arrays) -> Conversion | None:
-        """The conversion: the interpreter has no other path than the converted model."""
-        return self.conversion
+    def prove(self, batch: Arrays) -> Profile | None:
+        """Nothing to prove: the interpreter has no other path than the converted model."""
+        return None
 
     def __enter__(self) -> LiteRtSession:
         return self
@@ -169,7 +171,7 @@ def _convert_int8(preparation: Preparation) -> Converted:
 
 
 def _convert_float(preparation: Preparation, half: bool = False) -> bytes:
-    loaded = tf.saved_model.load(str(preparation.model_dir))
+    loaded = tf.saved_model.load(str(preparation.model_dir), tags=list(preparation.signature.tags))
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_at_fixed_shape(loaded, preparation)], loaded)
     if half:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -178,8 +180,8 @@ def _convert_float(preparation: Preparation, half: bool = False) -> bytes:
 
 
 def _at_fixed_shape(loaded: Any, preparation: Preparation) -> Any:
-    """The serving signature as a concrete function of the sample's shapes, with the names kept."""
-    serving = loaded.signatures[SERVING_SIGNATURE]
+    """The model's signature as a concrete function of the sample's shapes, with the names kept."""
+    serving = loaded.signatures[preparation.signature.key]
     names = [spec.name for spec in preparation.signature.inputs]
 
     def model(*tensors: Any) -> Any:

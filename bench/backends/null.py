@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.backends.base import Arrays, Preparation, Signature, TensorSpec
-from bench.record import Case, Conversion, Optimization
+from bench.conversion import Call, Conversion, Profile
+from bench.record import Case, Optimization
 
 DETECTIONS = 100
 CLASSES = 1000
@@ -45,6 +46,7 @@ class NullSession:
     """Gives the same zeros for every batch."""
 
     conversion: Conversion | None = None
+    call: Call | None = None
 
     def __init__(self, outputs: Arrays) -> None:
         self._outputs = outputs
@@ -61,7 +63,7 @@ class NullSession:
     def wait(self, pending: Arrays) -> None:
         return None
 
-    def prove(self, batch: Arrays) -> Conversion | None:
+    def prove(self, batch: Arrays) -> Profile | None:
         return None
 
     def peak_gpu_bytes(self) -> int | None:

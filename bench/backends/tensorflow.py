@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import tensorflow as tf
 
-from bench.backends.base import Arrays, Preparation, Signature
+from bench.backends.base import PROFILE, Arrays, Preparation, Signature
+from bench.conversion import Call, Conversion, Profile
 from bench.errors import BackendUnavailable, ModelError
-from bench.graphs.savedmodel import SERVING_SIGNATURE, read_signature
-from bench.record import Case, Conversion, Optimization
+from bench.graphs.events import write_graph
+from bench.graphs.savedmodel import model_signature
+from bench.measure.profile import STEP, read_profile
+from bench.measure.trace import write_chrome_trace
+from bench.record import Case, Optimization
 
 Tensors = Mapping[str, Any]
+Function = Callable[..., Tensors]
+PROFILED_INFERENCES = 10
+TRIED_CALLS = 30  # of each way to call, where the faster is wanted
 
 
 class TensorFlowBackend:
@@ -28,14 +37,15 @@ class TensorFlowBackend:
 
     def signature(self, case: Case, model_dir: Path) -> Signature:
         """The SavedModel's serving signature."""
-        return read_signature(model_dir)
+        return model_signature(case.model, model_dir)
 
     def open(self, preparation: Preparation) -> TensorFlowSession:
         """Load the SavedModel and trace its signature for the case's batches."""
         with preparation.phase("load"):
-            loaded = load(preparation.model_dir)
-            function = wrap(loaded.signatures[SERVING_SIGNATURE], preparation)
-        return TensorFlowSession(function, loaded, None)
+            signature = preparation.signature
+            loaded = load(preparation.model_dir, signature.tags)
+            function, call = choose_call(loaded.signatures[signature.key], preparation)
+        return TensorFlowSession(function, loaded, preparation, call=call)
 
     def environment(self) -> dict[str, Any]:
         """TensorFlow's build and modes."""
@@ -54,8 +64,19 @@ class TensorFlowBackend:
 class TensorFlowSession:
     """A concrete function with its weights."""
 
-    def __init__(self, function: Callable[..., Tensors], keep: Any, conversion: Conversion | None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Tensors],
+        keep: Any,
+        preparation: Preparation,
+        conversion: Conversion | None = None,
+        call: Call | None = None,
+        converted_dir: Path | None = None,
+    ) -> None:
         self.conversion = conversion
+        self.call = call
+        self._preparation = preparation
+        self._converted_dir = converted_dir
         self._function = function
         self._keep = keep  # a signature holds its variables weakly
         self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
@@ -84,9 +105,30 @@ class TensorFlowSession:
         if self._has_gpu:
             tf.test.experimental.sync_devices()
 
-    def prove(self, batch: Arrays) -> Conversion | None:
-        """Nothing was converted, so there is nothing to prove."""
-        return self.conversion
+    def prove(self, batch: Arrays) -> Profile | None:
+        """Where the time of a few inferences goes, and what ran; None without a GPU, whose work it is about."""
+        if not self._has_gpu:
+            return None
+        with self._preparation.phase("profile"):
+            return self._profile(batch, self._preparation.workdir / PROFILE)
+
+    def _profile(self, batch: Arrays, folder: Path) -> Profile:
+        options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=2, python_tracer_level=0)
+        with tf.profiler.experimental.Profile(str(folder), options):
+            for number in range(PROFILED_INFERENCES):
+                with tf.profiler.experimental.Trace(STEP, step_num=number):
+                    self.infer(batch)
+        if self._preparation.case.keep_profile:
+            write_chrome_trace(folder, folder / "trace.json.gz")
+            self._write_graphs(folder)
+        return read_profile(folder, PROFILED_INFERENCES)
+
+    def _write_graphs(self, folder: Path) -> None:
+        """The graph before, and after conversion where there was one, for TensorBoard."""
+        tags = self._preparation.signature.tags
+        write_graph(self._preparation.model_dir, tags, folder / "graph_before")
+        if self._converted_dir is not None:
+            write_graph(self._converted_dir, ("serve",), folder / "graph_after")
 
     def peak_gpu_bytes(self) -> int | None:
         """The peak of TensorFlow's GPU allocator."""
@@ -108,12 +150,43 @@ def set_up(optimization: Optimization) -> None:
     tf.config.experimental.enable_tensor_float_32_execution(optimization.tf32)
 
 
-def load(model_dir: Path) -> Any:
+def load(model_dir: Path, tags: Sequence[str] = ("serve",)) -> Any:
     """A loaded SavedModel; a ModelError where TensorFlow cannot read it."""
     try:
-        return tf.saved_model.load(str(model_dir))
+        return tf.saved_model.load(str(model_dir), tags=list(tags))
     except (OSError, ValueError, KeyError, tf.errors.OpError) as error:
         raise ModelError(f"{model_dir}: TensorFlow cannot load it: {error}") from error
+
+
+def choose_call(signature: Any, preparation: Preparation) -> tuple[Function, Call]:
+    """The signature as it is to be called; with `auto`, the faster way, and what each took."""
+    wanted = preparation.optimization.call
+    makers: dict[str, Callable[[Any, Preparation], Function]] = {"function": wrap, "eager": call_eagerly}
+    if wanted != "auto":
+        return makers[wanted](signature, preparation), Call(kind=wanted)
+    made = {kind: make(signature, preparation) for kind, make in makers.items()}
+    took = {kind: _median_ms(function, preparation.sample) for kind, function in made.items()}
+    best: Literal["function", "eager"] = "eager" if took["eager"] < took["function"] else "function"
+    return made[best], Call(kind=best, median_ms=took)
+
+
+def _median_ms(function: Function, sample: Arrays) -> float:
+    """Of a few inferences on inputs that are on the device already, after as many that are not counted."""
+    staged = {name: tf.identity(tf.constant(array)) for name, array in sample.items()}
+    times = []
+    for _ in range(2 * TRIED_CALLS):
+        start = perf_counter()
+        function(**staged)
+        if tf.config.list_logical_devices("GPU"):
+            tf.test.experimental.sync_devices()
+        times.append(1e3 * (perf_counter() - start))
+    return median(times[TRIED_CALLS:])
+
+
+def call_eagerly(signature: Any, preparation: Preparation) -> Function:
+    """The loaded signature as it is: each call goes through Python and TensorFlow's eager runtime."""
+    names = [spec.name for spec in preparation.signature.outputs]
+    return lambda **inputs: _with_names(signature(**inputs), names)
 
 
 def wrap(signature: Any, preparation: Preparation) -> Callable[..., Tensors]:

@@ -1,10 +1,11 @@
-"""TF-TRT: TrtGraphConverterV2, engines built before anything is timed, saved, and loaded again from what was saved."""
+"""TF-TRT: converted, built and saved before anything is timed, or taken from the cache; then loaded as saved."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,35 @@ import tensorflow as tf
 from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.availability import missing_for_tf_trt
-from bench.backends.base import Arrays, Preparation
-from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, load, set_up, wrap
-from bench.errors import BackendUnavailable, ConversionError
-from bench.graphs.engines import count_engines
-from bench.graphs.savedmodel import SERVING_SIGNATURE, folder_bytes
-from bench.measure.profile import count_host_events
-from bench.record import Conversion, Optimization
+from bench.backends.base import Preparation
+from bench.backends.cache import MODEL, ConversionCache, content_sha256
+from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, choose_call, load, set_up
+from bench.backends.tftrt_convert import (
+    Converter,
+    Steps,
+    Tables,
+    batches_to_build,
+    convert_and_build,
+    is_calibrated,
+    read_tables,
+    save,
+    write_tables,
+)
+from bench.backends.tftrt_report import describe
+from bench.catalog import cache_dir
+from bench.conversion import Call, Conversion
+from bench.environment import gpus_and_driver
+from bench.errors import BackendUnavailable
+from bench.ownlog import OwnLog
+from bench.record import Optimization
 
-EXECUTED = "TRTEngineOp::ExecuteTrtEngine"
-FELL_BACK = "TRTEngineOp::ExecuteNativeSegment"
-PROFILED_INFERENCES = 3
+SAVED, TABLES = "saved", "tables"  # folders of a conversion
+# What decides how a conversion turns out, beside the model, its input and the versions.
+SEGMENTS = ("precision_mode", "minimum_segment_size", "use_calibration", "use_dynamic_shape", "nodes_blacklist")
+ENGINES = (
+    "max_workspace_size_bytes", "maximum_cached_engines", "allow_build_at_runtime", "dynamic_shape_profile_strategy",
+    "tf32",
+)  # fmt: skip
 
 
 class TfTrtBackend(TensorFlowBackend):
@@ -43,19 +62,15 @@ class TfTrtBackend(TensorFlowBackend):
         set_up(optimization)
 
     def open(self, preparation: Preparation) -> TfTrtSession:
-        """Convert, calibrate, build, save, reload."""
-        saved = preparation.workdir / "converted"
-        try:
-            _convert(preparation, saved)
-        except (RuntimeError, ValueError, NotImplementedError, tf.errors.OpError) as error:
-            raise ConversionError(f"TF-TRT could not convert the model: {error}") from error
-        conversion = describe(preparation, saved)
+        """Convert, calibrate, build and save, unless that has been done; then reload."""
+        cache = ConversionCache(cache_dir() / "conversions") if preparation.optimization.use_conversion_cache else None
+        folder, conversion = _converted(preparation, cache)
         if preparation.optimization.output_path:
-            _keep(saved, Path(preparation.optimization.output_path))
+            _keep(folder / SAVED, Path(preparation.optimization.output_path))
         with preparation.phase("reload"):
-            loaded = load(saved)
-            function = wrap(loaded.signatures[SERVING_SIGNATURE], preparation)
-        return TfTrtSession(function, loaded, conversion, preparation.workdir / "profile")
+            loaded = load(folder / SAVED)
+            function, call = choose_call(loaded.signatures[preparation.signature.key], preparation)
+        return TfTrtSession(function, loaded, preparation, conversion, call, folder / SAVED, cache)
 
     def environment(self) -> dict[str, Any]:
         """TensorFlow's, and which TensorRT is linked and loaded."""
@@ -65,24 +80,25 @@ class TfTrtBackend(TensorFlowBackend):
 
 
 class TfTrtSession(TensorFlowSession):
-    """A converted function that can prove what ran."""
+    """A converted function; keeps what it was loaded from in the cache while it lives."""
 
-    def __init__(self, function: Callable[..., Any], keep: Any, conversion: Conversion, profile_dir: Path) -> None:
-        super().__init__(function, keep, conversion)
-        self._profile_dir = profile_dir
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        keep: Any,
+        preparation: Preparation,
+        conversion: Conversion,
+        call: Call,
+        saved: Path,
+        cache: ConversionCache | None,
+    ) -> None:
+        super().__init__(function, keep, preparation, conversion, call, converted_dir=saved)
+        self._cache = cache
 
-    def prove(self, batch: Arrays) -> Conversion | None:
-        """Count the engines that ran, and those that fell back to TensorFlow, in a few profiled inferences."""
-        options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=2, python_tracer_level=0)
-        with tf.profiler.experimental.Profile(str(self._profile_dir), options):
-            for _ in range(PROFILED_INFERENCES):
-                self.infer(batch)
-        counts = count_host_events(self._profile_dir, (EXECUTED, FELL_BACK))
-        if self.conversion is None:
-            return None
-        return self.conversion.model_copy(
-            update={"engine_executions": counts[EXECUTED], "native_executions": counts[FELL_BACK]}
-        )
+    def __exit__(self, *exception: Any) -> None:
+        super().__exit__(*exception)
+        if self._cache is not None:
+            self._cache.close()
 
 
 def versions() -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -91,20 +107,115 @@ def versions() -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(library.get_linked_tensorrt_version()), tuple(library.get_loaded_tensorrt_version())
 
 
-def describe(preparation: Preparation, saved: Path) -> Conversion:
-    """What was built, read out of the saved model."""
-    counts = count_engines(saved)
-    if counts.engines == 0:
-        raise ConversionError("TF-TRT made no engine: no segment reaches minimum_segment_size, or no op is supported")
-    return Conversion(
-        converter=f"TF-TRT {_dotted(versions()[1])}",
-        engines=counts.engines,
-        nodes_before=counts.nodes_before,
-        nodes_after=counts.nodes_after,
-        share_converted=counts.share_converted,
-        bytes_before=folder_bytes(preparation.model_dir),
-        bytes_after=folder_bytes(saved),
-    )
+def _converted(preparation: Preparation, cache: ConversionCache | None) -> tuple[Path, Conversion]:
+    """The folder of the conversion, and what is known of it."""
+    if cache is None:
+        notes = _make(preparation, None, preparation.workdir)
+        return preparation.workdir, Conversion.model_validate(notes)
+    with preparation.phase("load"):
+        key = _key(preparation)
+    entry = cache.get(key, lambda folder: _make(preparation, cache, folder))
+    conversion = Conversion.model_validate(entry.notes)
+    return entry.folder, conversion.model_copy(update={"cached": entry.hit, "cache_reason": entry.reason})
+
+
+def _make(preparation: Preparation, cache: ConversionCache | None, folder: Path) -> dict[str, Any]:
+    """Convert into a folder; returns the conversion as JSON."""
+    log = OwnLog()
+    start, steps = log.position(), Steps(preparation)
+    converter, reused = _with_tables(preparation, cache, steps)
+    save(converter, folder / SAVED, steps)
+    tables = converter.tables() if is_calibrated(preparation.optimization) else {}
+    if tables:
+        (folder / TABLES).mkdir()
+        write_tables(tables, folder / TABLES)
+    found = describe(f"TF-TRT {_dotted(versions()[1])}", preparation, folder / SAVED, log.lines(start) or ())
+    more = {
+        "seconds": steps.seconds,
+        "calibration_table_sha256": content_sha256(folder / TABLES) if tables else None,
+        "calibration_reused": reused,
+        "calibration_images": preparation.calibration_images if tables and not _given(preparation) else None,
+        "calibration_sha256": preparation.calibration_sha256 if tables and not _given(preparation) else None,
+    }
+    return found.model_copy(update=more).model_dump(mode="json")
+
+
+def _with_tables(preparation: Preparation, cache: ConversionCache | None, steps: Steps) -> tuple[Converter, bool]:
+    """The built converter, and whether its calibration table was there before."""
+    if not is_calibrated(preparation.optimization):
+        return convert_and_build(preparation, None, steps), False
+    if given := _given(preparation):
+        return convert_and_build(preparation, read_tables(given), steps), True
+    if cache is None:
+        return convert_and_build(preparation, None, steps), False
+    made: list[Converter] = []
+
+    def calibrate(folder: Path) -> dict[str, Any]:
+        made.append(convert_and_build(preparation, None, steps))
+        write_tables(made[0].tables(), folder)
+        return {}
+
+    entry = cache.get({**_segments_key(preparation), "kind": "calibration tables"}, calibrate)
+    if made:
+        return made[0], False
+    tables: Tables = read_tables(entry.folder)
+    return convert_and_build(preparation, tables, steps), True
+
+
+def _given(preparation: Preparation) -> Path | None:
+    tables = preparation.optimization.calibration_tables
+    return None if tables is None else Path(tables)
+
+
+def _key(preparation: Preparation) -> dict[str, str]:
+    """All that a conversion depends on."""
+    optimization = preparation.optimization
+    settings = {name: json.dumps(getattr(optimization, name)) for name in ENGINES}
+    return {**_segments_key(preparation), **settings, "shapes": _shapes(preparation), **_machine()}
+
+
+def _segments_key(preparation: Preparation) -> dict[str, str]:
+    """What calibration tables depend on: neither the GPU nor the driver."""
+    optimization = preparation.optimization
+    linked, loaded = versions()
+    key = {
+        MODEL: content_sha256(preparation.model_dir),
+        "signature": f"{','.join(preparation.signature.tags)}:{preparation.signature.key}",
+        **{name: json.dumps(getattr(optimization, name)) for name in SEGMENTS},
+        "TensorFlow": tf.__version__,
+        "TensorRT": f"{_dotted(loaded)}, linked {_dotted(linked)}",
+    }
+    return {**key, "calibration": _calibration_key(preparation)} if is_calibrated(optimization) else key
+
+
+def _calibration_key(preparation: Preparation) -> str:
+    """A hash of what an engine is calibrated on: given tables, or images and how they are fed."""
+    given = _given(preparation)
+    if given is not None:
+        return content_sha256(given)
+    case, optimization = preparation.case, preparation.optimization
+    shape = optimization.calib_image_shape or case.image_shape
+    fed = (preparation.calibration_sha256, optimization.calib_batch_size, shape, case.model.preprocess, case.seed)
+    return hashlib.sha256(json.dumps(fed).encode()).hexdigest()
+
+
+def _shapes(preparation: Preparation) -> str:
+    built = [{name: list(array.shape) for name, array in batch.items()} for batch in batches_to_build(preparation)]
+    return json.dumps(built)
+
+
+def _machine() -> dict[str, str]:
+    gpus, driver, cuda_driver = gpus_and_driver()
+    build = tf.sysconfig.get_build_info()
+    details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+    return {
+        "GPU": str(details.get("device_name", gpus[0].name if gpus else "unknown")),
+        "compute capability": ".".join(map(str, details.get("compute_capability", ()))),
+        "driver": driver or "unknown",
+        "CUDA driver": cuda_driver or "unknown",
+        "CUDA": str(build.get("cuda_version", "unknown")),
+        "cuDNN": str(build.get("cudnn_version", "unknown")),
+    }
 
 
 def _keep(saved: Path, target: Path) -> None:
@@ -112,49 +223,6 @@ def _keep(saved: Path, target: Path) -> None:
     if (target / "saved_model.pb").is_file():
         shutil.rmtree(target)
     shutil.copytree(saved, target, dirs_exist_ok=True)
-
-
-def _convert(preparation: Preparation, saved: Path) -> None:
-    optimization = preparation.optimization
-    calibrated = optimization.precision_mode == "INT8" and optimization.use_calibration
-    converter = trt_convert.TrtGraphConverterV2(
-        input_saved_model_dir=str(preparation.model_dir),
-        input_saved_model_signature_key=SERVING_SIGNATURE,
-        precision_mode=optimization.precision_mode,
-        max_workspace_size_bytes=optimization.max_workspace_size_bytes,
-        minimum_segment_size=optimization.minimum_segment_size,
-        maximum_cached_engines=optimization.maximum_cached_engines,
-        use_calibration=calibrated,
-        allow_build_at_runtime=False,
-    )
-    with ExitStack() as phases:
-        phases.enter_context(preparation.phase("convert"))
-        converter.convert(calibration_input_fn=_calibration(preparation, phases) if calibrated else None)
-    with preparation.phase("build"):
-        converter.build(input_fn=lambda: iter([_tensors(preparation.sample)]))
-    with preparation.phase("save"):
-        converter.save(str(saved))
-
-
-def _calibration(preparation: Preparation, phases: ExitStack) -> Callable[[], Iterator[dict[str, Any]]]:
-    """The calibration batches; taking the first one ends the phase "convert" and begins "calibrate"."""
-    batches = preparation.calibration
-    if batches is None:
-        raise ConversionError(
-            "INT8 needs calibration images: set optimization_config.calib_dataset or calib_images_dir"
-        )
-
-    def generate() -> Iterator[dict[str, Any]]:
-        phases.close()
-        phases.enter_context(preparation.phase("calibrate"))
-        for batch in batches():
-            yield _tensors(batch)
-
-    return generate
-
-
-def _tensors(batch: Arrays) -> dict[str, Any]:
-    return {name: tf.constant(array) for name, array in batch.items()}
 
 
 def _dotted(version: tuple[int, ...]) -> str:

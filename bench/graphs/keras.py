@@ -1,31 +1,23 @@
-"""A SavedModel out of an architecture of tf.keras.applications, with random weights.
-
-python -m bench.graphs.keras makes one in a process of its own.
-"""
+"""SavedModels out of Keras: of files, and of architectures of tf.keras.applications with random weights."""
 
 from __future__ import annotations
 
-import shutil
-import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
-from filelock import FileLock
 
 from bench.errors import ModelError, nearest
+from bench.graphs.frozen import reason, refuse_training
+from bench.graphs.once import once
+from bench.graphs.savedmodel import SERVING_SIGNATURE
 
 
 def export_application(name: str, image_shape: tuple[int, int], seed: int, folder: Path) -> Path:
-    """Build the architecture in inference mode with seeded weights and save it; made once a folder."""
+    """Build an architecture in inference mode with seeded weights and save it; made once a folder."""
     target = folder / f"{name}-{image_shape[0]}x{image_shape[1]}-seed{seed}-tensorflow{tf.__version__}"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        if not target.is_dir():
-            partial = target.with_name(f"{target.name}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            _export(name, image_shape, seed, partial)
-            partial.rename(target)
-    return target
+    return once(target, lambda partial: _export(name, image_shape, seed, partial))
 
 
 def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) -> None:
@@ -35,23 +27,66 @@ def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) ->
         raise ModelError(f"keras_application: no architecture {name!r} in this TensorFlow{nearest(name, known)}")
     tf.keras.utils.set_random_seed(seed)
     network = build(weights=None, input_shape=(*image_shape, 3))
-    module = tf.Module()
-    module.network = network
     spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
     serve = tf.function(lambda images: {"probabilities": network(images, training=False)}, input_signature=[spec])
-    tf.saved_model.save(module, str(target), signatures={"serving_default": serve})
+    _save(network, serve, target, name)
 
 
-def main(arguments: list[str]) -> int:
-    """NAME HEIGHT WIDTH SEED FOLDER: prints where the SavedModel lies, or what is wrong."""
-    name, height, width, seed, folder = arguments
+def save_keras(path: Path, target: Path) -> None:
+    """Save the model of a .keras or .h5 file in inference mode; an error names what would still train."""
+    network = _load(path)
+    leaves = tf.nest.flatten(network.inputs and network.input)
+    if not leaves:
+        raise ModelError(f"{path}: its inputs are not known: save a model that was built with keras.Input")
+    for layer in _training_layers(network):
+        raise ModelError(
+            f"{path}: layer {layer!r} is called with training=True; save the model without it, in inference mode"
+        )
+    specs = [tf.TensorSpec(leaf.shape, leaf.dtype, name=_argument(leaf.name)) for leaf in leaves]
+
+    def call(*tensors: Any) -> Mapping[str, Any]:
+        return _named(network, network(tf.nest.pack_sequence_as(network.input, list(tensors)), training=False))
+
+    _save(network, tf.function(call, input_signature=specs, autograph=False), target, path)
+
+
+def _load(path: Path) -> Any:
     try:
-        print(export_application(name, (int(height), int(width)), int(seed), Path(folder)))
-    except ModelError as error:
-        print(error)
-        return error.exit_code
-    return 0
+        return tf.keras.models.load_model(str(path), compile=False)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+        raise ModelError(f"{path}: Keras of TensorFlow {tf.__version__} cannot load it: {reason(error)}") from error
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _save(network: Any, serve: Any, target: Path, source: object) -> None:
+    """Save the signature with the weights alone: Keras would add functions for training."""
+    refuse_training(serve.get_concrete_function().graph.as_graph_def(), source)
+    module = tf.Module()
+    module.weights = [v if isinstance(v, tf.Variable) else v.value for v in network.variables]  # Keras 2, Keras 3
+    tf.saved_model.save(module, str(target), signatures={SERVING_SIGNATURE: serve})
+
+
+def _training_layers(network: Any) -> Iterator[str]:
+    """Layers that were called with training=True; how that is kept differs between Keras 2 and 3."""
+    for layer in network._flatten_layers():
+        for node in getattr(layer, "_inbound_nodes", ()):
+            arguments = getattr(node, "arguments", None)
+            given = getattr(node, "call_kwargs", None) if arguments is None else arguments.kwargs
+            if (given or {}).get("training"):
+                yield str(layer.name)
+
+
+def _argument(name: str) -> str:
+    """A name that TensorFlow takes for an argument."""
+    clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name.partition(":")[0])
+    return clean if clean[0].isalpha() else f"input_{clean.lstrip('_')}"
+
+
+def _named(network: Any, outputs: Any) -> Mapping[str, Any]:
+    """The outputs by name: their keys, else the names of the layers that give them."""
+    if isinstance(outputs, dict):
+        return {str(key): tensor for key, tensor in outputs.items()}
+    tensors = tf.nest.flatten(outputs)
+    names = list(getattr(network, "output_names", None) or ())
+    if len(set(names)) != len(tensors):
+        names = [f"output_{number}" for number in range(len(tensors))]
+    return dict(zip(names, tensors, strict=True))

@@ -11,9 +11,17 @@ from tensorflow.python.framework import dtypes
 
 from bench.backends.base import Signature, TensorSpec
 from bench.errors import ModelError
+from bench.record import Model
 
 SERVING_SIGNATURE = "serving_default"
 SERVING_TAGS = frozenset({"serve"})
+
+
+def model_signature(model: Model, model_dir: Path) -> Signature:
+    """The signature of a case's model; one that was made of something else has the usual key and tags."""
+    if model.is_used_as_it_lies:
+        return read_signature(model_dir, model.signature_key, frozenset(model.tags))
+    return read_signature(model_dir)
 
 
 def read_signature(model_dir: Path, key: str = SERVING_SIGNATURE, tags: frozenset[str] = SERVING_TAGS) -> Signature:
@@ -22,7 +30,7 @@ def read_signature(model_dir: Path, key: str = SERVING_SIGNATURE, tags: frozense
     if key not in signatures:
         known = ", ".join(sorted(k for k in signatures if not k.startswith("__"))) or "none"
         raise ModelError(f"{model_dir}: no signature {key!r}; it has: {known}")
-    return Signature(_specs(signatures[key].inputs), _specs(signatures[key].outputs))
+    return Signature(_specs(signatures[key].inputs), _specs(signatures[key].outputs), key, tuple(sorted(tags)))
 
 
 def folder_bytes(folder: Path) -> int:

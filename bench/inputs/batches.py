@@ -11,9 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.backends.base import Array
+from bench.backends.base import Array, Arrays
 from bench.environment import usable_cores
 from bench.inputs.items import Item
+
+
+@dataclass(frozen=True)
+class TimedBatch:
+    """A batch to time, and how many of its images are not padding."""
+
+    arrays: Arrays
+    images: int
 
 
 @dataclass(frozen=True)

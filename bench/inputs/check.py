@@ -18,20 +18,25 @@ from PIL import Image
 
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
-from bench.inputs.items import Item, list_items
+from bench.inputs.items import Item, choose_items, list_items
 from bench.record import Dataset
 
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 
 
 def check_data(
-    dataset: Dataset, num_images: int, calibration: Dataset | None, num_calibration: int | None, batch: int = 1
+    dataset: Dataset,
+    num_images: int,
+    calibration: Dataset | None,
+    num_calibration: int | None,
+    batch: int = 1,
+    seed: int = 0,
 ) -> int:
     """The number of images that will be evaluated; raises DataError for the first that cannot be."""
     items = list_items(dataset, num_images)
     _check_images(items)
     if calibration is not None and calibration.format != "synthetic":
-        ours = list_items(calibration, num_calibration)
+        ours = choose_items(list_items(calibration, None), num_calibration, seed)
         if len(ours) < batch:
             raise DataError(f"{len(ours)} calibration images do not fill one batch of calib_batch_size {batch}")
         _check_images(ours)
@@ -97,6 +102,7 @@ def main() -> int:
             None if calibration is None else Dataset.model_validate(calibration),
             request["num_calibration"],
             request["calib_batch_size"],
+            request["seed"],
         )
     except BenchError as error:
         print(json.dumps({"error": str(error)}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,14 @@ def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
     if not items:
         raise DataError(f"dataset {dataset.name!r}: no images in {dataset.images_dir!r}")
     return tuple(items)
+
+
+def choose_items(items: Sequence[Item], count: int | None, seed: int) -> tuple[Item, ...]:
+    """So many of the items, drawn with a seed and left in their order; all where `count` is None or more than that."""
+    if count is None or count >= len(items):
+        return tuple(items)
+    chosen = sorted(random.Random(seed).sample(range(len(items)), count))
+    return tuple(items[index] for index in chosen)
 
 
 def read_annotations(path: str) -> dict[str, Any]:

@@ -6,24 +6,16 @@ import gc
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import median
 from time import perf_counter_ns
 
-from bench.backends.base import Arrays, Session
+from bench.backends.base import Session
+from bench.inputs.batches import TimedBatch
 from bench.record import Samples, Throughput
 
 BLOCKS = 5
 BLOCK_SECONDS = 0.5
 LAUNCHES_IN_BLOCK = (4, 200)
-
-
-@dataclass(frozen=True)
-class TimedBatch:
-    """A batch to time, and how many of its images are not padding."""
-
-    arrays: Arrays
-    images: int
 
 
 def time_latency(session: Session, batches: Sequence[TimedBatch], iterations: int) -> Samples:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -19,6 +19,7 @@ class Column:
     label: str
     record: Record
     summary: Summary
+    broken: str | None = None  # why its figures are not those of what it says it ran
 
     @property
     def failed(self) -> bool:
@@ -54,26 +55,34 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     @property
+    def broken(self) -> tuple[Column, ...]:
+        """The columns of cases with figures that are not theirs."""
+        return tuple(column for column in self.columns if column.broken is not None)
+
+    @property
     def failures(self) -> tuple[Column, ...]:
         """The columns of failed cases."""
         return tuple(column for column in self.columns if column.failed)
 
 
-def compare_cases(records: Sequence[Record]) -> tuple[Comparison, ...]:
+def compare_cases(
+    records: Sequence[Record], broken_because: Callable[[Record], str | None] = lambda record: None
+) -> tuple[Comparison, ...]:
     """Group records by their cases' comparison, in the order in which they come."""
     groups: dict[str, list[Record]] = {}
     for record in records:
         groups.setdefault(record.case.comparison, []).append(record)
     titles = _distinct([_title(group[0]) for group in groups.values()], list(groups))
-    return tuple(_compare(title, group) for title, group in zip(titles, groups.values(), strict=True))
+    return tuple(_compare(title, group, broken_because) for title, group in zip(titles, groups.values(), strict=True))
 
 
-def _compare(title: str, records: Sequence[Record]) -> Comparison:
+def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Record], str | None]) -> Comparison:
     case = records[0].case
     native = natives(records).get(case.comparison)
     labels = _distinct([_label(record) for record in records], [record.case.id for record in records])
     columns = tuple(
-        Column(label, record, summarize(record, native)) for label, record in zip(labels, records, strict=True)
+        Column(label, record, summarize(record, native), broken_because(record))
+        for label, record in zip(labels, records, strict=True)
     )
     return Comparison(
         id=case.comparison,
@@ -166,11 +175,14 @@ def _notes(column: Column) -> Iterator[str]:
         yield f"{case.model.name} has random weights: its speed is measured, its accuracy is not"
     if case.dataset.format == "synthetic":
         yield f"{case.dataset.name}: synthetic images, not photographs"
-    yield from (f"{label}: {note}" for note in _backend_notes(column.record))
+    for name, count in (column.record.edits or {}).items():
+        if not count:
+            yield f"{case.model.name}: the edit {name} found nothing to change"
+    yield from (f"{label}: {note}" for note in _backend_notes(column.record, column.broken))
     yield from (f"{label}: {note}" for note in column.record.notes)
 
 
-def _backend_notes(record: Record) -> Iterator[str]:
+def _backend_notes(record: Record, broken: str | None) -> Iterator[str]:
     optimization, conversion = record.case.optimization, record.conversion
     if optimization.requested_backend != optimization.backend:
         silent = "" if optimization.backend == "tf-trt" else "; TensorRT was not used"
@@ -180,5 +192,5 @@ def _backend_notes(record: Record) -> Iterator[str]:
     if optimization.backend == "tf-trt" and conversion is not None:
         if conversion.engines == 0:
             yield "no TensorRT engine in the converted graph: TensorFlow ran all of it"
-        if conversion.native_executions:
+        if conversion.native_executions and broken is None:
             yield f"{conversion.native_executions} engine executions fell back to TensorFlow"

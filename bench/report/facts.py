@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from bench.record import Conversion, Environment, Optimization, Record
-from bench.report.grid import byte_scale, plain, significant
+from bench.conversion import Conversion
+from bench.record import Environment, Optimization, Record
+from bench.report.grid import plain
+from bench.report.words import counted, percent, size
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -39,6 +41,7 @@ def case_facts(record: Record) -> Facts:
             ("backend", _backend(optimization.backend, optimization.requested_backend)),
             ("precision", optimization.precision_mode),
             *_settings(optimization),
+            *edit_facts(record.edits),
             ("dataset", case.dataset.name),
             ("calibration", None if case.calibration is None else case.calibration.name),
             ("batch size", str(case.batch_size)),
@@ -54,35 +57,39 @@ def case_facts(record: Record) -> Facts:
 
 
 def conversion_facts(conversion: Conversion | None) -> Facts:
-    """What a conversion built, and the proof of what ran."""
+    """What a conversion built, what it was calibrated on, and the proof of what ran."""
     if conversion is None:
         return ()
     return _present(
         [
             ("converter", conversion.converter),
+            ("from the cache", _cache(conversion)),
             ("engines", _count(conversion.engines)),
             ("nodes before, after", _change(_count(conversion.nodes_before), _count(conversion.nodes_after))),
             ("share of nodes converted", _share(conversion.share_converted)),
-            ("size before, after", _change(_size(conversion.bytes_before), _size(conversion.bytes_after))),
+            ("size on disk before, after", _change(_size(conversion.bytes_before), _size(conversion.bytes_after))),
+            *_making(conversion),
             ("calibration images", _count(conversion.calibration_images)),
-            ("calibration SHA-256", conversion.calibration_sha256),
+            ("calibration images' SHA-256", conversion.calibration_sha256),
+            ("calibration table's SHA-256", conversion.calibration_table_sha256),
+            ("calibration table", "reused: made earlier" if conversion.calibration_reused else None),
             ("engine executions seen", _count(conversion.engine_executions)),
             ("executions that fell back to TensorFlow", _count(conversion.native_executions)),
+            ("engines built while timed", _count(conversion.engine_builds_while_timed)),
             *(("warning", warning) for warning in conversion.warnings),
             *((name, str(value)) for name, value in conversion.details.items()),
         ]
     )
 
 
+def edit_facts(edits: Mapping[str, int] | None) -> Facts:
+    """How often each edit of the model's graph was made."""
+    return _present((f"edit {name}", _made(count)) for name, count in (edits or {}).items())
+
+
 def phase_facts(record: Record) -> Facts:
     """Seconds of each phase, in the order in which they ran."""
     return _present((phase.name, f"{phase.seconds:.3f}") for phase in record.phases)
-
-
-def size(count: int) -> str:
-    """A number of bytes in the unit in which it is best read."""
-    divisor, unit = byte_scale([count])
-    return f"{significant(count / divisor)} {unit}"
 
 
 def _present(pairs: Iterable[tuple[str, str | None]]) -> Facts:
@@ -126,7 +133,22 @@ def _size(value: int | None) -> str | None:
 
 
 def _share(value: float | None) -> str | None:
-    return None if value is None else f"{100 * value:.1f} %"
+    return None if value is None else percent(value)
+
+
+def _cache(conversion: Conversion) -> str | None:
+    if conversion.cached is None:
+        return None
+    return "yes: converted earlier" if conversion.cached else "no" + f": {conversion.cache_reason}".rstrip(": ")
+
+
+def _making(conversion: Conversion) -> list[tuple[str, str | None]]:
+    """Seconds of each step when it was made, which was an earlier run's where it is from the cache."""
+    return [(f"{step}, when it was made", f"{seconds:.1f} s") for step, seconds in conversion.seconds.items()]
+
+
+def _made(count: int) -> str:
+    return f"made {counted(count, 'time')}" if count else "found nothing to change"
 
 
 def _change(before: str | None, after: str | None) -> str | None:

@@ -11,12 +11,12 @@ from bench.report.comparison import Column, Comparison, Row
 
 NO_VALUE = "–"
 FAILED = "-"
-COUNTS = ("engines", "fallbacks")
+COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
     "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p95_latency_ms", "p99_latency_ms",
     "avg_throughput_fps", "compute_ms", "throughput_fps",
     "map", "map - native", "top1", "top1 - native", "top5", "speedup", "throughput_speedup",
-    "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks",
+    "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks", "trt_gpu_time_share", "tensor_core_share",
 )  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -49,6 +49,7 @@ class Grid:
     lines: tuple[Line, ...]
     footnotes: tuple[str, ...]
     failures: tuple[str, ...]
+    broken: tuple[str, ...]
     notes: tuple[str, ...]
 
 
@@ -59,7 +60,7 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
     shown = [row for row in chosen if any(value is not None for value in row.values)]
     footnotes: dict[str, None] = {}
     lines = [_line(row, comparison.columns, footnotes) for row in shown]
-    if comparison.failures:
+    if comparison.failures or comparison.broken:
         lines.append(_failure_line(comparison.columns))
     unseen = filter(None, (_unseen(row, comparison.columns) for row in chosen if row not in shown))
     return Grid(
@@ -67,6 +68,7 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
         lines=tuple(lines),
         footnotes=(*(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)), *unseen),
         failures=tuple(describe_failure(column) for column in comparison.failures),
+        broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
     )
 
@@ -101,6 +103,11 @@ def describe_failure(column: Column) -> str:
     return f"{plain(column.label)}: {failure.kind} in phase {failure.phase!r}: {message}"
 
 
+def describe_broken(column: Column) -> str:
+    """Which case's figures are not what they are said to be, and why, on one line."""
+    return f"{plain(column.label)}: {' '.join(plain(column.broken).split())}" if column.broken else ""
+
+
 def byte_scale(values: Sequence[float | None]) -> tuple[float, str]:
     """The binary unit in which the largest value is best read: divisor and name."""
     largest = max((value for value in values if value is not None), default=0)
@@ -115,7 +122,9 @@ def _line(row: Row, columns: Sequence[Column], footnotes: dict[str, None]) -> Li
     texts = [None if value is None else _number(row, value / divisor) for value in row.values]
     best = _best(row, columns, texts)
     cells = tuple(
-        Cell(_missing(row.name, reason, column, footnotes)) if text is None else Cell(text, best=text in best)
+        Cell(_missing(row.name, reason, column, footnotes))
+        if text is None
+        else Cell(text, text in best and not column.failed and not column.broken)
         for text, reason, column in zip(texts, row.absent, columns, strict=True)
     )
     return Line(row.name, unit, row.text, cells)
@@ -132,7 +141,7 @@ def _best(row: Row, columns: Sequence[Column], texts: Sequence[str | None]) -> s
     finished = [
         (value, text)
         for value, text, column in zip(row.values, texts, columns, strict=True)
-        if value is not None and text is not None and not column.failed
+        if value is not None and text is not None and not column.failed and not column.broken
     ]
     if row.higher_is_better is None or len({text for _, text in finished}) < 2:
         return set()
@@ -159,6 +168,9 @@ def _mark(number: int) -> str:
 
 
 def _failure_line(columns: Sequence[Column]) -> Line:
-    failures = [column.record.failure for column in columns]
-    cells = tuple(Cell(f"{failure.kind} in {failure.phase}" if failure else "") for failure in failures)
-    return Line("failure", "", "what kind of failure, and in which phase", cells)
+    return Line("failure", "", "what kind of failure, and in which phase", tuple(map(_failure_cell, columns)))
+
+
+def _failure_cell(column: Column) -> Cell:
+    failure = column.record.failure
+    return Cell(f"{failure.kind} in {failure.phase}" if failure else "broken" if column.broken else "")

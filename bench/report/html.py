@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment as Templates
@@ -11,11 +12,37 @@ from jinja2 import FileSystemLoader, StrictUndefined
 
 from bench.record import Check, Environment
 from bench.report.comparison import Column, Comparison
+from bench.report.converted import conversion_listings
 from bench.report.facts import Facts, case_facts, conversion_facts, environment_facts, phase_facts
-from bench.report.grid import Grid, describe_failure, lay_out, plain
+from bench.report.grid import Grid, describe_broken, describe_failure, lay_out, plain
+from bench.report.listing import Listing
+from bench.report.profiled import profile_facts, profile_listings
+from bench.report.story import stories
 
 GOOD = ("passed", "improved")
+LONGEST_NAME = 300  # of a kernel: those of templates are longer than any reader reads
 BAD = ("failed", "regressed", "broken")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """All that the page says of one case."""
+
+    column: Column
+    failure: str
+    broken: str
+    facts: tuple[tuple[str, Facts], ...]
+    listings: tuple[Listing, ...]
+
+
+@dataclass(frozen=True)
+class _Section:
+    """All that the page says of one comparison."""
+
+    comparison: Comparison
+    grid: Grid
+    stories: list[tuple[str, str]]
+    cases: tuple[_Case, ...]
 
 
 def page(
@@ -45,20 +72,26 @@ def page(
     )
 
 
-def _section(comparison: Comparison) -> tuple[Comparison, Grid, list[tuple[Column, str, list[tuple[str, Facts]]]]]:
-    cases = [(column, describe_failure(column), _details(column)) for column in comparison.columns]
-    return comparison, lay_out(comparison), cases
+def _section(comparison: Comparison) -> _Section:
+    return _Section(comparison, lay_out(comparison), stories(comparison.columns), tuple(map(_case, comparison.columns)))
 
 
-def _details(column: Column) -> list[tuple[str, Facts]]:
+def _case(column: Column) -> _Case:
     record = column.record
     notes = tuple(("note", plain(note)) for note in record.notes)
-    tables = [
+    tables = (
         ("Case", case_facts(record) + notes),
         ("Phases (s)", phase_facts(record)),
         ("Conversion", conversion_facts(record.conversion)),
-    ]
-    return [(heading, facts) for heading, facts in tables if facts]
+        ("What ran", profile_facts(record)),
+    )
+    return _Case(
+        column=column,
+        failure=describe_failure(column),
+        broken=describe_broken(column),
+        facts=tuple((heading, facts) for heading, facts in tables if facts),
+        listings=(*conversion_listings(record.conversion), *profile_listings(record, longest=LONGEST_NAME)),
+    )
 
 
 def _tone(word: str) -> str:

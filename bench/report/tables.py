@@ -5,17 +5,24 @@ from __future__ import annotations
 import csv
 import io
 import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 from bench.record import Check, Environment
 from bench.report.comparison import Column, Comparison
+from bench.report.converted import conversion_listings
 from bench.report.facts import environment_facts
 from bench.report.grid import SCREEN, Cell, Grid, lay_out, plain
+from bench.report.listing import Listing
+from bench.report.markup import escape, markdown_table
+from bench.report.profiled import profile_listings
+from bench.report.story import making, ran, stories
 from bench.statistics import METRICS
 
 CSV_CASE = (
@@ -23,8 +30,24 @@ CSV_CASE = (
 )  # fmt: skip
 COLUMNS_ON_SCREEN = 4
 LONGEST_NUMBER = 10
+KINDS, KERNELS, ROWS, LONGEST_TEXT = 6, 5, 10, 110  # in Markdown: of ops, kernels, lines of a table; letters
 SCREEN_OF_MANY = ("median_latency_ms", "throughput_fps", "map", "top1", "speedup")
-_MARKDOWN = re.compile(r"([\\`*\[\]|~$#])")
+TIE = "\xa0"
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|[KMG]iB|bytes|nodes?|engines?)(?!\w))")
+
+
+@dataclass(frozen=True)
+class _Hanging:
+    """A paragraph as wide as the screen, whose further lines are indented; numbers stay with their units."""
+
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for paragraph in self.text.splitlines():
+            tied = _UNIT.sub(TIE, paragraph)
+            lines = textwrap.wrap(tied, options.max_width, subsequent_indent="  ", break_on_hyphens=False)
+            yield from (Text(line.replace(TIE, " "), style=self.style) for line in lines)
 
 
 def rich_tables(comparisons: Sequence[Comparison]) -> Group:
@@ -42,7 +65,7 @@ def markdown(
     parts = [_verdict(verdict, checks), *(_section(comparison) for comparison in comparisons)]
     if environment is not None:
         pairs = [("", ""), *environment_facts(environment)]
-        parts.append("## Environment\n\n" + _markdown_table([[_escape(cell) for cell in pair] for pair in pairs]))
+        parts.append("## Environment\n\n" + markdown_table([[escape(cell) for cell in pair] for pair in pairs]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -65,7 +88,12 @@ def _screen(comparison: Comparison) -> Iterator[RenderableType]:
     grid = lay_out(comparison, SCREEN_OF_MANY if wide else SCREEN)
     yield Text(plain(comparison.title), style="bold")
     yield _one_line_per_case(grid) if wide else _one_column_per_case(grid)
-    yield Text("\n".join((*grid.footnotes, *grid.failures, *(f"note: {note}" for note in grid.notes), "")))
+    for line in grid.broken:
+        yield _Hanging(f"BROKEN {line}", style="bold")
+    for line in (*grid.footnotes, *grid.failures, *(f"note: {note}" for note in grid.notes)):
+        yield _Hanging(line)
+    yield from (_Hanging(f"{labels}: {text}") for labels, text in stories(comparison.columns, brief=wide))
+    yield Text("")
 
 
 def _one_column_per_case(grid: Grid) -> Table:
@@ -94,47 +122,57 @@ def _rich(cell: Cell) -> Text:
 
 
 def _verdict(verdict: str, checks: Sequence[Check]) -> str:
-    heading = f"**Verdict: {_escape(verdict)}**" if verdict else ""
+    heading = f"**Verdict: {escape(verdict)}**" if verdict else ""
     if not checks:
         return heading
     head = ["case", "assertion", "outcome", "explanation"]
-    rows = [[_escape(text) for text in (c.case_id, c.expression, c.outcome, c.explanation)] for c in checks]
-    return f"{heading}\n\n{_markdown_table([head, *rows])}".strip()
+    rows = [[escape(text) for text in (c.case_id, c.expression, c.outcome, c.explanation)] for c in checks]
+    return f"{heading}\n\n{markdown_table([head, *rows])}".strip()
 
 
 def _section(comparison: Comparison) -> str:
     grid = lay_out(comparison)
-    head = ["", "unit", *(_escape(label) for label in grid.labels)]
-    rows = [[_escape(line.name), line.unit, *(_strong(cell) for cell in line.cells)] for line in grid.lines]
-    remarks = [*grid.footnotes, *grid.failures, *grid.notes]
-    parts = [f"## {_escape(comparison.title)}", _markdown_table([head, *rows], first_number=2)]
-    parts += ["\n".join(f"- {_escape(remark)}" for remark in remarks)] if remarks else []
+    head = ["", "unit", *(escape(label) for label in grid.labels)]
+    rows = [[escape(line.name), line.unit, *(_strong(cell) for cell in line.cells)] for line in grid.lines]
+    remarks = [*(f"Broken: {line}" for line in grid.broken), *grid.footnotes, *grid.failures, *grid.notes]
+    parts = [f"## {escape(comparison.title)}", markdown_table([head, *rows], range(2, len(head)))]
+    parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
+    parts += [part for column in comparison.columns for part in _case(column)]
     return "\n\n".join(parts)
 
 
+def _case(column: Column) -> Iterator[str]:
+    """What was converted and what ran, in bounded tables."""
+    record = column.record
+    lines = [text for text in (ran(record), making(record)) if text]
+    lines += [] if record.conversion is None else record.conversion.warnings[:ROWS]
+    if not lines:
+        return
+    yield f"### {escape(column.label)}: what ran"
+    yield "\n".join(f"- {escape(line)}" for line in lines)
+    listings = [
+        *conversion_listings(record.conversion, ops=KINDS, longest=LONGEST_TEXT),
+        *profile_listings(record, kernels=KERNELS, longest=LONGEST_TEXT),
+    ]
+    yield from (_listing(listing.bounded(ROWS)) for listing in listings)
+
+
+def _listing(listing: Listing) -> str:
+    rows = [[escape(cell) for cell in row] for row in (listing.head, *listing.rows)]
+    return f"{escape(listing.title)} ({escape(listing.gist)}):\n\n{markdown_table(rows, listing.numbers)}"
+
+
 def _strong(cell: Cell) -> str:
-    text = _escape(cell.text)
+    text = escape(cell.text)
     return f"**{text}**" if cell.best else text
-
-
-def _markdown_table(rows: Sequence[Sequence[str]], first_number: int | None = None) -> str:
-    width = len(rows[0])
-    left = width if first_number is None else first_number
-    rule = ["---"] * left + ["---:"] * (width - left)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (rows[0], rule, *rows[1:]))
-
-
-def _escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    flat = " ".join(plain(text).split())
-    html_free = flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _MARKDOWN.sub(r"\\\1", html_free)
 
 
 def _csv_case(column: Column) -> Iterable[str]:
     case, failure = column.record.case, column.record.failure
     optimization = case.optimization
-    reason = "" if failure is None else plain(f"{failure.kind} in phase {failure.phase}: {failure.message}")
+    reason = plain(f"broken: {column.broken}") if column.broken else ""
+    if failure is not None:
+        reason = plain(f"{failure.kind} in phase {failure.phase}: {failure.message}")
     return (
         case.id, case.comparison, case.model.name, optimization.backend, optimization.requested_backend,
         optimization.precision_mode, case.dataset.name, str(case.batch_size), reason,

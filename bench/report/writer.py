@@ -15,11 +15,12 @@ from bench.report.plots import plots
 from bench.report.tables import csv_text, markdown, rich_tables
 from bench.statistics import natives, summarize
 from bench.store import replace_atomic
+from bench.verdict import broken_because
 
 
 def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str, checks: Sequence[Check]) -> None:
     """comparison.md, comparison.csv, comparison.html and plots/ in the run's folder, made anew from its records."""
-    comparisons = compare_cases(records)
+    comparisons = compare_cases(records, broken_because)
     environment = next((record.environment for record in records if record.environment is not None), None)
     pictures = plots(comparisons)
     for name, data in pictures.items():
@@ -40,7 +41,7 @@ def write_statistics(records: Sequence[Record]) -> None:
 
 def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path) -> None:
     """Tables, what became of the assertions, the verdict, and where it all lies."""
-    console.print(rich_tables(compare_cases(records)))
+    console.print(rich_tables(compare_cases(records, broken_because)))
     for check in (check for check in checks if check.outcome != "passed"):
         where = f"{check.case_id}: " if check.case_id else ""
         console.print(

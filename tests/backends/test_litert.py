@@ -174,7 +174,7 @@ def test_int8_quantizes_the_body_and_leaves_the_softmax_float(classifier: Path, 
     preparation = prepare(classifier, tmp_path / "work", "INT8", batch, batches_of(3, 4), phases=phases)
     with LiteRtBackend().open(preparation) as session:
         outputs = session.infer(batch)
-        conversion = session.prove(batch)
+        conversion = session.conversion
     assert phases == ["convert", "calibrate", "build", "save", "reload"]
     assert conversion is not None and conversion.calibration_images == 12
     assert (conversion.details["int8_ops"], conversion.details["float_ops"]) == (4, 1)

@@ -7,7 +7,8 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from statistics import median
 from time import perf_counter_ns
 from typing import Any
@@ -16,9 +17,11 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.backends.base import Arrays, Session
+from bench.backends.base import Arrays, Preparation, Session, Signature
 from bench.backends.null import NullSession
-from bench.measure.loop import TimedBatch, time_latency
+from bench.inputs.batches import TimedBatch
+from bench.measure.loop import time_latency
+from tests.factory import make_case
 from tests.faults import ROOT
 
 ROUNDS, BLOCK, ATTEMPTS = 20, 15, 5
@@ -39,9 +42,10 @@ def tensorflow_session() -> tuple[Session, Arrays]:
     tf = pytest.importorskip("tensorflow")
     from bench.backends.tensorflow import TensorFlowSession
 
+    preparation = Preparation(make_case(), Path(), Signature((), ()), {}, None, Path(), lambda name: nullcontext())
     function: Any = tf.function(lambda values: {"sorted": tf.sort(values)})  # one row: one thread
     values = np.random.default_rng(0).normal(size=(1, 20_000)).astype(np.float32)
-    return TensorFlowSession(function, None, None), {"values": values}
+    return TensorFlowSession(function, None, preparation), {"values": values}
 
 
 def bare_loop(session: Session, arrays: Arrays, iterations: int) -> list[int]:

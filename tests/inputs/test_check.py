@@ -15,6 +15,7 @@ from PIL import Image
 
 from bench.errors import DataError
 from bench.inputs.check import check_data
+from bench.inputs.items import choose_items, list_items
 from bench.record import Dataset
 from tests.faults import ROOT
 
@@ -76,9 +77,14 @@ def test_an_image_under_another_name_in_both_splits_is_refused(tmp_path: Path) -
 
 
 def test_only_images_that_are_used_can_overlap(tmp_path: Path) -> None:
-    dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
-    shutil.copy(tmp_path / "val" / "2.jpg", tmp_path / "train" / "zebra.jpg")
-    assert check_data(dataset, 100, calibration, 4) == 4
+    dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 5)
+    items = list_items(calibration, None)
+    (unused,) = set(items) - set(choose_items(items, 4, seed=7))
+    assert unused.path is not None
+    shutil.copy(tmp_path / "val" / "2.jpg", unused.path)
+    assert check_data(dataset, 100, calibration, 4, seed=7) == 4
+    with pytest.raises(DataError, match="calibrated on and evaluated"):
+        check_data(dataset, 100, calibration, 5, seed=7)
 
 
 def test_images_of_one_size_in_bytes_do_not_overlap_by_that(tmp_path: Path) -> None:
@@ -105,6 +111,7 @@ def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, 
         "num_images": 9,
         "calibration": None,
         "num_calibration": None,
+        "seed": 0,
         "calib_batch_size": 1,
     }
     done = subprocess.run(

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.inputs.items import Item, list_items
+from bench.inputs.items import Item, choose_items, list_items
 from bench.record import Dataset
 
 
@@ -101,3 +103,19 @@ def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> N
 def test_synthetic_items_are_as_many_as_asked_for() -> None:
     items = list_items(Dataset(name="synthetic", format="synthetic"), 3)
     assert items == (Item(0, None), Item(1, None), Item(2, None))
+
+
+@given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 9))
+def test_a_choice_is_of_that_size_in_order_and_the_same_for_a_seed(available: int, count: int, seed: int) -> None:
+    items = [Item(number, None) for number in range(available)]
+    chosen = choose_items(items, count, seed)
+    assert len(chosen) == min(available, count) == len(set(chosen))
+    assert list(chosen) == sorted(chosen, key=lambda item: item.id)
+    assert chosen == choose_items(items, count, seed)
+
+
+def test_a_choice_is_not_the_first_ones_and_depends_on_the_seed() -> None:
+    items = [Item(number, None) for number in range(100)]
+    choices = {choose_items(items, 10, seed) for seed in range(5)}
+    assert len(choices) == 5
+    assert tuple(items[:10]) not in choices

@@ -10,10 +10,10 @@ import pytest
 
 from bench.backends.base import Arrays
 from bench.backends.null import NullSession
+from bench.inputs.batches import TimedBatch
 from bench.measure import loop
 from bench.measure.loop import (
     BLOCKS,
-    TimedBatch,
     time_compute,
     time_latency,
     time_throughput,

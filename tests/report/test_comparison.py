@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from bench.record import Accuracy, Conversion, Dataset, Failure, Model, Record, Throughput
+from bench.conversion import Conversion
+from bench.record import Accuracy, Dataset, Failure, Model, Record, Throughput
 from bench.report.comparison import Comparison, Row, compare_cases
 from tests.factory import make_case, make_optimization, make_record, make_samples
 

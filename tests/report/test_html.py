@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
 
-from bench.record import Check, Conversion, Failure, Model, Phase, Record
+from bench.conversion import Conversion
+from bench.record import Check, Failure, Model, Phase, Record
 from bench.report.comparison import compare_cases
 from bench.report.html import page
 from tests.factory import make_case, make_environment, make_record

@@ -12,7 +12,8 @@ import pandas
 import pytest
 from rich.console import Console
 
-from bench.record import Accuracy, Check, Conversion, Failure, Model, Record
+from bench.conversion import Conversion
+from bench.record import Accuracy, Check, Failure, Model, Record
 from bench.report.comparison import compare_cases
 from bench.report.grid import difference, significant
 from bench.report.tables import csv_text, markdown, rich_tables

@@ -1,0 +1,92 @@
+"""Nodes of a graph, and of the functions in its library, found and changed alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+Node = Any
+
+
+@dataclass(frozen=True)
+class Body:
+    """The nodes of a graph, or of one function; a function's nodes name the outputs of others in their own way."""
+
+    nodes: Any
+    function: Any = None
+
+    @cached_property
+    def by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def has_frames(self) -> bool:
+        """Whether there are loops of TensorFlow 1, inside of which a constant needs a control edge."""
+        return any(node.op == "Enter" for node in self.nodes)
+
+    def of(self, *ops: str) -> list[Node]:
+        """The nodes with one of these ops."""
+        return [node for node in self.nodes if node.op in ops]
+
+    def reference(self, name: str, output: str) -> str:
+        """How a node names another's first output."""
+        return name if self.function is None else f"{name}:{output}:0"
+
+    def constant(self, reference: str) -> Node | None:
+        """The constant behind a reference; None where it is computed."""
+        node = self.by_name.get(source(reference))
+        while node is not None and node.op == "Identity":
+            node = self.by_name.get(source(node.input[0]))
+        return node if node is not None and node.op == "Const" else None
+
+    def set_constant(self, node: Node, index: int, values: Any, suffix: str) -> bool:
+        """Give a node another constant as an input, for its own alone; False where the input is computed."""
+        old = self.constant(node.input[index])
+        if old is None:
+            return False
+        new = self.nodes.add(name=f"{node.name}/{suffix}", op="Const", device=old.device)
+        new.input.extend(edge for edge in old.input if edge.startswith("^"))
+        new.attr["dtype"].CopyFrom(old.attr["dtype"])
+        new.attr["value"].tensor.CopyFrom(tensor_proto(values, old.attr["dtype"].type))
+        node.input[index] = self.reference(new.name, "output")
+        self.by_name[new.name] = new
+        return True
+
+
+def bodies(graph: Any) -> Iterator[Body]:
+    """The graph's own nodes, then each function's."""
+    yield Body(graph.node)
+    for function in graph.library.function:
+        yield Body(function.node_def, function)
+
+
+def source(reference: str) -> str:
+    """The node that a reference to an output, or a control edge, names."""
+    return reference.lstrip("^").partition(":")[0]
+
+
+def value(constant: Node) -> Any:
+    """What a constant holds."""
+    return tf.make_ndarray(constant.attr["value"].tensor)
+
+
+def tensor_proto(values: Any, dtype: int) -> Any:
+    """Values as a constant of this type holds them."""
+    return tf.make_tensor_proto(np.asarray(values).astype(tf.as_dtype(dtype).as_numpy_dtype))
+
+
+def drop(nodes: Any, dead: set[str]) -> None:
+    """Remove nodes, and the control edges to them."""
+    kept = [node for node in nodes if node.name not in dead]
+    for node in kept:
+        edges: Sequence[str] = [edge for edge in node.input if not (edge.startswith("^") and source(edge) in dead)]
+        del node.input[:]
+        node.input.extend(edges)
+    copies = [type(node).FromString(node.SerializeToString()) for node in kept]
+    del nodes[:]
+    nodes.extend(copies)

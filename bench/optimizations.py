@@ -1,0 +1,108 @@
+"""The optimization of a case: which backend runs it, and whether that can do what is asked of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from bench.backends.availability import missing_for_tf_trt
+from bench.errors import BackendUnavailable
+from bench.record import BackendName, Optimization
+from bench.sections import BenchmarkSection, OptimizationSection
+from bench.sources import Problem
+
+# What no other backend has an equal for. The original's own keys are not here: its configs run anywhere.
+TF_TRT_ALONE = (
+    "use_dynamic_shape", "build_batch_sizes", "allow_build_at_runtime", "is_dynamic_op", "nodes_blacklist",
+    "calibration_tables",
+)  # fmt: skip
+
+
+def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSection, problem: Problem) -> Optimization:
+    """The optimization that a config asks for; errors name the key."""
+    if section.max_batch_size is not None and benchmark.batch_size > section.max_batch_size:
+        raise problem(
+            "benchmark_config.batch_size", f"{benchmark.batch_size}: max_batch_size is {section.max_batch_size}"
+        )
+    if section.is_dynamic_op is False:
+        raise problem(
+            "optimization_config.is_dynamic_op", "false: TensorFlow 2 has no static engines; remove it, or set true"
+        )
+    if section.minimum_segment_size != -1 and section.minimum_segment_size < 1:
+        raise problem("optimization_config.minimum_segment_size", f"{section.minimum_segment_size}: at least 1, or -1")
+    backend = _backend(section, problem)
+    if section.xla and backend != "tensorflow":
+        raise problem("optimization_config.xla", f"true: XLA is for native TensorFlow, not for {backend}")
+    if section.xla and section.call != "function":
+        raise problem("optimization_config.call", f'"{section.call}": XLA compiles functions alone; set "function"')
+    if backend == "litert":
+        _refuse_tf_trt_alone(section, problem)
+    _check_tables(section, problem)
+    # Native is what was asked for, not what "auto" made of it.
+    requested = backend if section.precision_mode == "native" else _requested(section, problem)
+    fields = section.model_dump(include=set(Optimization.model_fields) - {"backend"})
+    fields["build_batch_sizes"] = section.build_batch_sizes or [section.max_batch_size or benchmark.batch_size]
+    if backend == "tensorflow":
+        fields["precision_mode"] = "native"
+    return Optimization(backend=backend, requested_backend=requested, **fields)
+
+
+def _refuse_tf_trt_alone(section: OptimizationSection, problem: Problem) -> None:
+    for key in TF_TRT_ALONE:
+        value = getattr(section, key)
+        if value not in (None, False, []):
+            raise problem(
+                f"optimization_config.{key}",
+                f"{json.dumps(value)}: backend litert has no equal of it; set backend to tf-trt, or remove it",
+            )
+
+
+def _check_tables(section: OptimizationSection, problem: Problem) -> None:
+    """Given calibration tables are there, and are of use."""
+    if section.calibration_tables is None:
+        return
+    key = "optimization_config.calibration_tables"
+    if not section.use_calibration:
+        raise problem(key, "use_calibration is false: the ranges are in the graph; keep one of them")
+    if not list(Path(section.calibration_tables).glob("*.calibration")):
+        raise problem(key, f"{section.calibration_tables!r}: no files <engine>.calibration there")
+
+
+def _requested(section: OptimizationSection, problem: Problem) -> str:
+    """The backend that the config asks for, in either spelling."""
+    if section.use_trt is None:
+        return section.backend
+    wanted = "tf-trt" if section.use_trt else "tensorflow"
+    if section.backend not in ("auto", wanted):
+        raise problem(
+            "optimization_config.use_trt", f"{json.dumps(section.use_trt)} contradicts backend {section.backend!r}"
+        )
+    return wanted
+
+
+def _backend(section: OptimizationSection, problem: Problem) -> BackendName:
+    """What runs the case: native always in TensorFlow, anything else in what was asked for."""
+    requested = _requested(section, problem)
+    if requested == "null":
+        return "null"
+    if section.precision_mode == "native" or section.use_trt is False:
+        if requested == "litert":
+            raise problem(
+                "optimization_config.precision_mode", '"native" runs in TensorFlow; litert has FP32, FP16, INT8'
+            )
+        return "tensorflow"
+    if requested == "tensorflow":
+        raise problem(
+            "optimization_config.precision_mode", f'"{section.precision_mode}": backend tensorflow runs "native" alone'
+        )
+    if requested == "litert":
+        return "litert"
+    missing = missing_for_tf_trt()
+    if requested == "auto" and missing:
+        return "litert"
+    if missing:
+        raise BackendUnavailable(
+            "optimization_config: TF-TRT cannot run on this machine: " + "; ".join(missing)
+            + '. Set backend to "auto" to use LiteRT where TF-TRT cannot run.'
+        )  # fmt: skip
+    return "tf-trt"

@@ -1,0 +1,11 @@
+"""The base of all that is kept: frozen, and strict about its fields."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Part(BaseModel):
+    """Base of all records: frozen, strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())

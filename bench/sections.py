@@ -1,0 +1,205 @@
+"""The config's sections: keys, types, defaults and what each says. The JSON Schema and docs/config.md are made from it.
+
+Keys and defaults are those of the original TF-TRT examples (tftrt/examples/object_detection); what this program adds
+says so in its description.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.record import Precision, Task
+
+Positive = Annotated[int, Field(ge=1)]
+Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
+Preprocess = Literal["raw", "inception"]
+ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
+
+
+class Section(BaseModel):
+    """Base of the config's sections: unknown keys and loose types are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class ModelSection(Section):
+    """Which model, named in exactly one way: by its card, or as a file, folder or architecture of your own.
+
+    Of everything but a SavedModel without edits, a SavedModel is made first, and kept in the cache.
+    """
+
+    model_name: str | None = Field(None, description="A model's name: the cards are in models/.")
+    input_saved_model_dir: str | None = Field(None, description="A folder with a SavedModel of your own.")
+    input_saved_model_tags: list[str] = Field(["serve"], min_length=1, description="The SavedModel's graph: its tags.")
+    input_saved_model_signature_key: str = Field("serving_default", description="The SavedModel's signature.")
+    frozen_graph: str | None = Field(None, description="A frozen GraphDef of your own, a .pb file. Ours.")
+    checkpoint: str | None = Field(
+        None, description="A checkpoint of your own: its .meta file, or the prefix of .meta, .index and .data. Ours."
+    )
+    input_names: list[str] = Field(
+        [], description="Of frozen_graph or checkpoint: what is fed. Default: the one placeholder. Ours."
+    )
+    output_names: list[str] = Field(
+        [], description="Of frozen_graph or checkpoint: what is fetched. Default: where the graph ends. Ours."
+    )
+    keras_model: str | None = Field(None, description="A Keras model of your own, a .keras or .h5 file. Ours.")
+    keras_application: str | None = Field(
+        None, description="An architecture of tf.keras.applications, with random weights: for speed alone. Ours."
+    )
+    input_dir: str | None = Field(None, description="A local copy of the model that model_name names.")
+    output_dir: str = Field(".", description="Where downloaded models lie, or are to be put.")
+    task: Task | None = Field(
+        None, description="What your own model does. Default: what its data tells, annotations or labels."
+    )
+    preprocess: Preprocess | None = Field(
+        None, description="How pixels are fed: `raw` 0..255, `inception` -1..1. Default: the card's, else `raw`."
+    )
+    class_offset: int | None = Field(
+        None,
+        ge=0,
+        description="Index of the model's output for the dataset's label 0: 1 for models with a background class.",
+    )
+    batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")
+    override_nms_score_threshold: float | None = Field(
+        None, description="Set the score below which non-maximum suppression drops boxes, in the graph."
+    )
+    override_resizer_shape: Shape | None = Field(
+        None, description="Set the size to which the model itself resizes its images, in the graph."
+    )
+    tmp_dir: str | None = Field(None, description="As benchmark_config.tmp_dir, which goes before it.")
+    remove_tmp_dir: bool = Field(True, description="As benchmark_config.remove_tmp_dir; false in either keeps them.")
+    output_path: str | None = Field(None, description="Also write the model, edited, as a frozen GraphDef: a file.")
+
+
+class OptimizationSection(Section):
+    """What is done to the model."""
+
+    backend: Literal["auto", "tensorflow", "tf-trt", "litert", "null"] = Field(
+        "auto", description="What runs it. `auto`: TF-TRT where it can run, else LiteRT; results say which."
+    )
+    use_trt: bool | None = Field(None, description="true: backend `tf-trt`; false: native TensorFlow.")
+    precision_mode: Precision = Field("FP32", description="`native` is TensorFlow without any optimization.")
+    minimum_segment_size: int = Field(2, description="Fewest nodes of a TensorRT segment; -1: TF-TRT decides.")
+    max_workspace_size_bytes: Positive = Field(1 << 32, description="Scratch memory that TensorRT may use to build.")
+    maximum_cached_engines: Positive = Field(100, description="Engines kept for each segment, one an input shape.")
+    use_calibration: bool = Field(
+        True,
+        description="INT8: find ranges by calibration; false: the graph has them, as QuantizeAndDequantizeV2/V3 or "
+        "FakeQuantWithMinMaxVars/Args.",
+    )
+    calibration_tables: str | None = Field(
+        None, description="INT8: a folder of tables, <engine>.calibration, to use instead of calibrating. Ours."
+    )
+    allow_build_at_runtime: bool = Field(
+        False, description="TF-TRT: build an engine when a shape comes that none was built for; else it falls back."
+    )
+    use_dynamic_shape: bool = Field(False, description="TF-TRT: explicit batch, engines with optimization profiles.")
+    dynamic_shape_profile_strategy: ProfileStrategy = Field(
+        "Range", description="TF-TRT, with use_dynamic_shape: how profiles are made of the shapes built for."
+    )
+    build_batch_sizes: list[Positive] | None = Field(
+        None, description="TF-TRT: batch sizes to build for. Default: max_batch_size, else the batch size. Ours."
+    )
+    is_dynamic_op: bool | None = Field(
+        None, description="TF-TRT of TensorFlow 1: TensorFlow 2 has no static engines, so `false` is an error."
+    )
+    nodes_blacklist: list[str] = Field(
+        [], description="TF-TRT: ops to leave in TensorFlow, by type: TensorFlow 2 takes no names of nodes."
+    )
+    use_function_backup: bool = Field(
+        True, description="TF-TRT: false: an engine that cannot run is an error at once, not a fallback to TensorFlow."
+    )
+    strict: bool = Field(True, description="TF-TRT: a fallback, or a build while timed, makes the case broken. Ours.")
+    use_conversion_cache: bool = Field(
+        True, description="TF-TRT: take a conversion from the cache where nothing that it depends on differs. Ours."
+    )
+    call: Literal["function", "eager", "auto"] = Field(
+        "function",
+        description="TensorFlow and TF-TRT: call the model inside a tf.function, or its signature eagerly; `auto` "
+        "times both and keeps the faster. Ours.",
+    )
+    calib_dataset: str | None = Field(None, description="INT8: a dataset's name. Default: the dataset card's.")
+    calib_images_dir: str | None = Field(
+        None, description="INT8: a folder of JPEG or PNG images, used in sorted order."
+    )
+    num_calib_images: Positive | None = Field(
+        None, description="INT8: use so many, drawn with benchmark_config.seed. Default: all."
+    )
+    calib_batch_size: Positive = Field(1, description="INT8: images in a calibration batch.")
+    calib_image_shape: Shape | None = Field(None, description="INT8: default benchmark_config.image_shape.")
+    max_batch_size: Positive | None = Field(
+        None, description="TF-TRT: build for this batch size; batch_size must not exceed it."
+    )
+    output_path: str | None = Field(
+        None,
+        description="Keep the converted model: a folder or .tflite file; several cases add their ids.",
+    )
+    force_nms_cpu: bool = Field(
+        False, description="Run nodes with NonMaxSuppression in their name or op on the CPU; native too."
+    )
+    replace_relu6: bool = Field(False, description="Relu6(x) becomes relu(x) - relu(x - 6); native too.")
+    remove_assert: bool = Field(False, description="Take Assert ops out of the graph; native too.")
+    replace_quantize_v4: bool = Field(
+        False,
+        description="QuantizeAndDequantizeV4, which TensorFlow 2 makes, becomes V2, which TF-TRT converts; native too. "
+        "Ours.",
+    )
+    xla: bool = Field(False, description="native alone: compile with XLA. Ours.")
+    tf32: bool = Field(True, description="Let the GPU round float32 products to TF32, TensorFlow's default. Ours.")
+
+
+class BenchmarkSection(Section):
+    """What it is run on, and how long."""
+
+    dataset: str | None = Field(None, description="A dataset's name: cards in datasets/. Default: the model card's.")
+    images_dir: str | None = Field(None, description="A folder of images of your own.")
+    annotation_path: str | None = Field(None, description="Annotations for images_dir in COCO's format: gives mAP.")
+    labels_path: str | None = Field(
+        None, description='Labels, lines "path label" with paths in images_dir: gives top-1.'
+    )
+    batch_size: Positive = Field(1, description="Images in a batch. The last one is padded; padding is not counted.")
+    image_shape: Shape | None = Field(
+        None, description="Resize every image to this. Default: the model card's; else each keeps its own size."
+    )
+    num_images: Positive = Field(
+        4096, description="Use the first so many images, by image id; capped at what is there."
+    )
+    num_warmup_iterations: int = Field(50, ge=0, description="Batches run before timing: iterations, not images.")
+    num_iterations: Positive | None = Field(
+        None, description="Timed batches. Default: num_images / batch_size, as in the original. Ours."
+    )
+    use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
+    seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
+    output_path: str | None = Field(
+        None, description="Also write the original statistics file here; with several cases, the case's id is added."
+    )
+    display_every: Positive = Field(100, description="Report progress every so many batches.")
+    phase_timeout_s: float = Field(3600.0, gt=0, description="Stop a case one of whose phases takes longer. Ours.")
+    tmp_dir: str | None = Field(None, description="Where scratch files go. Default: the system's folder for them.")
+    remove_tmp_dir: bool = Field(True, description="Remove scratch files at the end.")
+    keep_profile: bool = Field(
+        False,
+        description="Keep of each case, beside its record: the profiled pass (XPlane, Chrome trace), and the graph "
+        "before and after conversion (TensorBoard). Ours.",
+    )
+    tf_cpp_vmodule: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9_*?]+=\d+(,[A-Za-z0-9_*?]+=\d+)*$",
+        description="TensorFlow's own logging in the case's log, as TF_CPP_VMODULE: `segment=2,convert_graph=1`. Ours.",
+    )
+
+
+class Config(Section):
+    """A test config: what one suite runs."""
+
+    schema_: str | None = Field(None, alias="$schema", description="Lets editors complete and check the file.")
+    name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Default: the file's name.")
+    model: ModelSection = Field(alias="model_config", description="Which model; `source_model` is accepted too.")
+    optimization: OptimizationSection = Field(OptimizationSection(), alias="optimization_config")
+    benchmark: BenchmarkSection = Field(BenchmarkSection(), alias="benchmark_config")
+    matrix: dict[str, list[Any]] = Field(
+        {}, description="Dotted keys with lists of values: a case for every combination. Ours."
+    )
+    assertions: tuple[str, ...] = Field((), description="Expressions over a case's statistics that must hold.")

@@ -1,0 +1,203 @@
+"""The model that a config names, in one of several formats: found, and checked as far as goes without TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.catalog import model_card, model_dir, saved_model_in, shown
+from bench.errors import CatalogError, ConfigError
+from bench.record import Edits, Model, Task
+from bench.sections import BenchmarkSection, Config, ModelSection
+
+Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name
+Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default dataset and image shape
+
+# Each way to name a model of one's own, with the keys that say more about it.
+OWN: dict[str, tuple[str, ...]] = {
+    "input_saved_model_dir": ("input_saved_model_tags", "input_saved_model_signature_key"),
+    "frozen_graph": ("input_names", "output_names"),
+    "checkpoint": ("input_names", "output_names"),
+    "keras_model": (),
+    "keras_application": (),
+}
+
+
+def resolve_model(config: Config, problem: Problem) -> Resolved:
+    """The model, its default dataset and its default image shape."""
+    section, benchmark = config.model, config.benchmark
+    way = _way(section, problem)
+    if section.batch_size not in (None, benchmark.batch_size):
+        raise problem(
+            "model_config.batch_size", f"{section.batch_size}: benchmark_config.batch_size is {benchmark.batch_size}"
+        )
+    if way == "model_name":
+        model, dataset, shape = _of_card(section)
+    else:
+        model, dataset, shape = _own(way, section, benchmark, problem), None, None
+    return model.model_copy(update=_overrides(config, problem)), dataset, shape
+
+
+def _way(section: ModelSection, problem: Problem) -> str:
+    """The one key that names the model."""
+    given = [key for key in ("model_name", *OWN) if getattr(section, key) is not None]
+    if len(given) != 1:
+        found = f": {', '.join(given)} are all set" if given else ""
+        raise problem(
+            "model_config", f"set either model_name (a card) or one of {', '.join(OWN)} (a model of your own){found}"
+        )
+    companions = {key for keys in OWN.values() for key in keys}
+    for key in sorted(section.model_fields_set & companions):
+        ways = [way for way, more in OWN.items() if key in more]
+        if given[0] not in ways:
+            raise problem(f"model_config.{key}", f"goes with {' or '.join(ways)}, not with {given[0]}; remove it")
+    return given[0]
+
+
+def _of_card(section: ModelSection) -> Resolved:
+    with about("model_config.model_name"):
+        card = model_card(section.model_name or "")
+        folder = model_dir(card, section.output_dir, section.input_dir)
+    model = Model(
+        name=card.name,
+        task=card.task,
+        path=None if folder is None else shown(folder),
+        keras_application=card.source.keras_application if folder is None else None,
+        random_weights=folder is None,
+        image_shape=card.image_shape,
+        preprocess=card.preprocess,
+        class_offset=card.class_offset,
+    )
+    return model, card.dataset, card.image_shape
+
+
+def _own(way: str, section: ModelSection, benchmark: BenchmarkSection, problem: Problem) -> Model:
+    value = str(getattr(section, way))
+    if way == "keras_application":
+        if benchmark.image_shape is None:
+            raise problem("benchmark_config.image_shape", "missing: an architecture is built for one shape")
+        return Model(
+            name=plain(value), task=section.task or "classification", keras_application=value, random_weights=True
+        )
+    fields = _FINDERS[way](value, section)
+    return Model(task=section.task or _task(benchmark, problem), **fields)
+
+
+def _saved_model(value: str, section: ModelSection) -> dict[str, Any]:
+    folder = saved_model_in(Path(value), "model_config.input_saved_model_dir")
+    return {
+        "name": plain(Path(value).resolve().name),
+        "path": shown(folder),
+        "tags": tuple(section.input_saved_model_tags),
+        "signature_key": section.input_saved_model_signature_key,
+    }
+
+
+def _frozen_graph(value: str, section: ModelSection) -> dict[str, Any]:
+    path = _file(value, "model_config.frozen_graph", (".pb",))
+    if path.name == "saved_model.pb":
+        raise CatalogError(
+            f"model_config.frozen_graph: {value!r}: is a SavedModel's, not a frozen graph; "
+            "name its folder as input_saved_model_dir"
+        )
+    return {"name": plain(path.stem), "path": shown(path), "format": "frozen_graph", **_names(section)}
+
+
+def _checkpoint(value: str, section: ModelSection) -> dict[str, Any]:
+    key = "model_config.checkpoint"
+    prefix = Path(value.removesuffix(".meta"))
+    if prefix.is_dir():
+        raise CatalogError(f"{key}: {value!r}: is a folder; name the .meta file in it")
+    missing = [suffix for suffix in (".meta", ".index") if not Path(f"{prefix}{suffix}").is_file()]
+    missing += _missing_shards(prefix)
+    if missing:
+        names = ", ".join(f"{prefix.name}{suffix}" for suffix in missing)
+        raise CatalogError(
+            f"{key}: {value!r}: not there: {names}; a checkpoint is a .meta, an .index and .data files of one prefix"
+        )
+    return {"name": plain(prefix.name), "path": shown(prefix), "format": "checkpoint", **_names(section)}
+
+
+def _missing_shards(prefix: Path) -> list[str]:
+    """The .data files that are not there; how many there are stands in the name of each."""
+    pattern = re.compile(re.escape(prefix.name) + r"\.data-(\d{5})-of-(\d{5})")
+    files = prefix.parent.iterdir() if prefix.parent.is_dir() else ()
+    found = [match.groups() for file in files if (match := pattern.fullmatch(file.name))]
+    if not found:
+        return [".data-00000-of-00001"]
+    count = found[0][1]
+    there = {number for number, of in found if of == count}
+    return [f".data-{n:05}-of-{count}" for n in range(int(count)) if f"{n:05}" not in there]
+
+
+def _keras_model(value: str, section: ModelSection) -> dict[str, Any]:
+    path = _file(value, "model_config.keras_model", (".keras", ".h5"))
+    return {"name": plain(path.stem), "path": shown(path), "format": "keras"}
+
+
+_FINDERS: dict[str, Callable[[str, ModelSection], dict[str, Any]]] = {
+    "input_saved_model_dir": _saved_model,
+    "frozen_graph": _frozen_graph,
+    "checkpoint": _checkpoint,
+    "keras_model": _keras_model,
+}
+
+
+def _file(value: str, key: str, suffixes: tuple[str, ...]) -> Path:
+    path = Path(value)
+    if not path.is_file():
+        raise CatalogError(f"{key}: {value!r}: {'is a folder, not a file' if path.is_dir() else 'no such file'}")
+    if path.suffix not in suffixes:
+        raise CatalogError(f"{key}: {value!r}: its name must end in {' or '.join(suffixes)}")
+    return path
+
+
+def _names(section: ModelSection) -> dict[str, Any]:
+    return {"input_names": tuple(section.input_names), "output_names": tuple(section.output_names)}
+
+
+def _task(benchmark: BenchmarkSection, problem: Problem) -> Task:
+    """What a user's own model does, as far as its data tells."""
+    if benchmark.annotation_path is not None:
+        return "detection"
+    if benchmark.labels_path is not None:
+        return "classification"
+    raise problem("model_config.task", "missing: say what your own model does, classification or detection")
+
+
+def _overrides(config: Config, problem: Problem) -> dict[str, Any]:
+    """What the config says of any model: how it is fed, what is changed in its graph, where that is written."""
+    section, optimization = config.model, config.optimization
+    if section.output_path is not None and Path(section.output_path).is_dir():
+        raise problem("model_config.output_path", f"{json.dumps(section.output_path)}: is a folder; it names a file")
+    edits = Edits(
+        force_nms_cpu=optimization.force_nms_cpu,
+        replace_relu6=optimization.replace_relu6,
+        remove_assert=optimization.remove_assert,
+        replace_quantize_v4=optimization.replace_quantize_v4,
+        nms_score_threshold=section.override_nms_score_threshold,
+        resizer_shape=section.override_resizer_shape,
+    )
+    fed = {"task": section.task, "preprocess": section.preprocess, "class_offset": section.class_offset}
+    given = {key: value for key, value in fed.items() if value is not None}
+    return {**given, "edits": edits, "frozen_path": section.output_path}
+
+
+@contextmanager
+def about(key: str) -> Iterator[None]:
+    """Errors of the catalog, with the key that led to them."""
+    try:
+        yield
+    except ConfigError as error:
+        text = str(error)
+        raise (error if text.startswith("model_config.") else type(error)(f"{key}: {text}")) from error
+
+
+def plain(value: Any) -> str:
+    """A value as it may stand in an id or a file name."""
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return "".join(c if c.isalnum() or c in "._" else "_" for c in text).strip("_")

@@ -1,0 +1,56 @@
+"""What a worker's environment gets before TensorFlow is loaded in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.backends.variables import worker_variables
+from bench.launch import run_worker
+from tests.factory import make_case, make_optimization
+
+
+def trt(**changes: Any) -> dict[str, str]:
+    return worker_variables(make_case(optimization=make_optimization("FP16", **changes)), {})
+
+
+def test_tf_trt_is_made_to_say_what_it_leaves_out_and_when_it_builds() -> None:
+    variables = trt()
+    assert variables["TF_TRT_SHOW_DETAILED_REPORT"] == "1"
+    assert "trt_engine_op=1" in variables["TF_CPP_VMODULE"].split(",")
+    assert variables["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert "TF_TRT_OP_DENYLIST" not in variables
+    assert "TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION" not in variables
+
+
+def test_keys_that_tf_trt_takes_from_the_environment_alone() -> None:
+    variables = trt(nodes_blacklist=("Softmax", "Relu6"), use_function_backup=False)
+    assert variables["TF_TRT_OP_DENYLIST"] == "Softmax,Relu6"
+    assert variables["TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION"] == "False"
+
+
+@pytest.mark.parametrize(("precision", "backend"), [("native", "tensorflow"), ("FP32", "litert"), ("FP32", "null")])
+def test_other_backends_get_the_users_logging_alone(precision: str, backend: str) -> None:
+    case = make_case(precision, backend)
+    assert worker_variables(case, {"TF_CPP_VMODULE": "old=1"}) == {}
+    asked = case.model_copy(update={"tf_cpp_vmodule": "segment=2"})
+    assert worker_variables(asked, {}) == {"TF_CPP_VMODULE": "segment=2"}
+
+
+def test_the_config_goes_before_the_environment_and_both_before_the_default() -> None:
+    case = make_case(optimization=make_optimization("FP16"), tf_cpp_vmodule="segment=3")
+    wanted = worker_variables(case, {"TF_CPP_VMODULE": "convert_graph=1"})["TF_CPP_VMODULE"]
+    assert wanted == "segment=3,convert_graph=1,segment=1,trt_engine_op=1"
+
+
+def test_a_worker_starts_with_them(tmp_path: Path) -> None:
+    case = make_case("FP32", "null", num_iterations=2, tf_cpp_vmodule="segment=2", image_shape=(8, 8))
+    dataset = case.dataset.model_copy(update={"format": "synthetic"})
+    record = run_worker(
+        case.model_copy(update={"dataset": dataset, "num_images": 2}), tmp_path / "log", lambda *event: None
+    )
+    assert record.failure is None
+    assert record.environment is not None
+    assert record.environment.variables["TF_CPP_VMODULE"] == "segment=2"
