@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
 import subprocess
@@ -9,9 +11,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from bench.backends.availability import tensorflow_version
+from bench.backends.cache import content_sha256
 from bench.catalog import cache_dir
 from bench.errors import ModelError
-from bench.record import Case
+from bench.record import Case, Model
+from bench.store import replace_atomic
 
 MAKE = ("-m", "bench.graphs.make")
 Made = tuple[Path, dict[str, int] | None]  # the SavedModel, and how often each edit was made
@@ -28,10 +33,35 @@ def saved_model(case: Case) -> Made:
         "seed": case.seed,
         "cache": str(cache_dir() / "models"),
     }
-    answer = _ask(json.dumps(request))
-    if "error" in answer:
-        raise ModelError(f"model {model.name!r} cannot be made: {answer['error']}")
+    note = cache_dir() / "models" / f"{_request_digest(request, case)}.json"
+    answer = _noted(note) if model.frozen_path is None else None
+    if answer is None:
+        answer = _ask(json.dumps(request))
+        if "error" in answer:
+            raise ModelError(f"model {model.name!r} cannot be made: {answer['error']}")
+        replace_atomic(note, json.dumps(answer).encode())
     return Path(answer["path"]), answer["edits"]
+
+
+def _request_digest(request: dict[str, Any], case: Case) -> str:
+    """Tells apart what is asked for, the content of what it is made of, and TensorFlow's versions."""
+    parts = [request, tensorflow_version(), [content_sha256(file) for file in _files(case.model)]]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _files(model: Model) -> list[Path]:
+    if model.path is None:
+        return []
+    path = Path(model.path)
+    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))
+
+
+def _noted(note: Path) -> dict[str, Any] | None:
+    """The answer to the same request, where what was made is still there: importing TensorFlow takes seconds."""
+    if not note.is_file():
+        return None
+    answer: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+    return answer if Path(answer["path"]).is_dir() else None
 
 
 def _ask(request: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from bench.inputs.cases import (
     items_sha256,
     timed_batches,
 )
-from bench.inputs.feeds import feed
+from bench.inputs.feeds import check_shapes, feed
 from bench.making import saved_model
 from bench.measure.loop import time_compute, time_latency, time_throughput, without_garbage_collection
 from bench.ownlog import OwnLog
@@ -95,12 +95,14 @@ def _prepare(
     signature = backend.signature(case, model_dir)
     _check_inputs(case, signature, model_dir)
     first = next(evaluated_batches(case, signature, case.batch_size))
+    sample = feed(first, signature, case.seed)
+    check_shapes(sample, signature, "benchmark_config.image_shape", "benchmark_config.batch_size")
     items = calibration_items(case)
     return Preparation(
         case=case,
         model_dir=model_dir,
         signature=signature,
-        sample=feed(first, signature, case.seed),
+        sample=sample,
         calibration=calibration_batches(case, signature),
         calibration_images=len(items) or None,
         calibration_sha256=items_sha256(items),

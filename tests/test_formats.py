@@ -205,3 +205,25 @@ def test_one_file_does_not_hold_several_models() -> None:
     with pytest.raises(ConfigError, match=r'output_path: "a.pb": the matrix varies optimization_config.replace_relu6'):
         resolve(matrix, model_name="resnet50", output_path="a.pb")
     assert resolve({"matrix": {"benchmark_config.batch_size": [1, 2]}}, model_name="resnet50", output_path="a.pb")
+
+
+def test_the_same_model_is_not_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "made").mkdir()
+    (tmp_path / "a.pb").write_bytes(b"one")
+    asked: list[str] = []
+
+    def answer(request: str) -> dict[str, Any]:
+        asked.append(request)
+        return {"path": str(tmp_path / "made"), "edits": None}
+
+    monkeypatch.setattr(making, "_ask", answer)
+    case = make_case(model=Model(name="a", task="detection", format="frozen_graph", path=str(tmp_path / "a.pb")))
+    assert making.saved_model(case) == making.saved_model(case) == (tmp_path / "made", None)
+    assert len(asked) == 1
+    (tmp_path / "a.pb").write_bytes(b"two")
+    making.saved_model(case)
+    assert len(asked) == 2
+    (tmp_path / "made").rmdir()
+    making.saved_model(case)
+    assert len(asked) == 3

@@ -24,7 +24,9 @@ def run(request: pytest.FixtureRequest) -> Path:
 def test_a_kept_run_passed_and_ran_what_it_says(run: Path) -> None:
     records = load_records(run)
     assert read_suite(run)["verdict"] == "passed"
-    assert {record.case.optimization.precision_mode for record in records} == {"native", "FP32", "FP16", "INT8"}
+    explained = run.parent.name == "resnet50_explained"
+    modes = {"FP16"} if explained else {"native", "FP32", "FP16", "INT8"}
+    assert {record.case.optimization.precision_mode for record in records} == modes
     for record in records:
         assert record.failure is None
         assert broken_because(record) is None
@@ -61,6 +63,37 @@ def test_fp16_keeps_the_accuracy_of_real_models(model: str, metric: str) -> None
     batch = 8 if metric == "top1" else 1
     native, converted = (summarize(kept(f"{model}-{mode}-b{batch}")).values[metric] for mode in ("native", "FP16"))
     assert abs(converted - native) <= 0.005
+
+
+def test_resnet50_at_fp16_and_batch_64_is_explained() -> None:
+    """The parts of a profiled inference make its wall time, TensorRT ran, and calling eagerly costs dispatch alone."""
+    function, eager = (kept(f"resnet50-FP16-b64-call_{call}") for call in ("function", "eager"))
+    for record in (function, eager):
+        values, profile = summarize(record).values, record.profile
+        assert profile is not None
+        assert profile.kernel_ns + profile.copy_ns + profile.dispatch_ns == profile.wall_ns
+        assert values["trt_gpu_time_share"] >= 0.95 and values["tensor_core_share"] > 0.5
+        assert values["fallbacks"] == values["engine_builds_while_timed"] == 0
+        assert abs(sum(profile.precision_ns.values()) - profile.all_kernels_ns) <= 1
+    assert function.profile is not None and eager.profile is not None
+    assert eager.profile.kernel_ns / function.profile.kernel_ns == pytest.approx(1, abs=0.05)
+    assert summarize(eager).values["median_latency_ms"] > summarize(function).values["median_latency_ms"]
+
+
+def test_a_profiled_inference_takes_about_what_a_timed_one_does() -> None:
+    record = kept("resnet50-FP16-b64-call_function")
+    assert record.profile is not None
+    profiled = record.profile.wall_ns / record.profile.inferences / 1e6
+    assert profiled / summarize(record).values["median_latency_ms"] == pytest.approx(1, abs=0.15)
+
+
+def test_the_second_case_of_a_model_converted_nothing_and_was_sooner() -> None:
+    first, second = (kept(f"resnet50-FP16-b64-call_{call}") for call in ("function", "eager"))
+    assert first.conversion is not None and first.conversion.cached is False
+    assert second.conversion is not None and second.conversion.cached is True
+    assert not {phase.name for phase in second.phases} & {"convert", "build", "save"}
+    took = [summarize(record).values["conversion_s"] for record in (first, second)]
+    assert took[0] > 5 * took[1]
 
 
 def test_ssd_at_fp16_is_faster_than_native() -> None:

@@ -56,6 +56,10 @@ class SpyBackend(NullBackend):
         self.workdir: Path | None = None
         self.calibrated_on: list[Array] | None = None
 
+    def signature(self, case: Case, model_dir: Path) -> Signature:
+        """Images of any size."""
+        return super().signature(case.model_copy(update={"image_shape": None}), model_dir)
+
     def open(self, preparation: Preparation) -> SpySession:
         self.workdir = preparation.workdir
         assert self.workdir.is_dir()

@@ -9,13 +9,14 @@ import numpy as np
 
 from bench.backends.base import Array, Arrays, Signature
 from bench.inputs.batches import Batch, TimedBatch, iterate_batches
-from bench.inputs.feeds import feed, image_input
+from bench.inputs.feeds import check_shapes, feed, image_input
 from bench.inputs.images import load_image
 from bench.inputs.items import Item, choose_items, list_items
 from bench.record import Case
 
 POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
 POOL_BATCHES = 32
+CALIBRATION_KEYS = ("optimization_config.calib_image_shape", "optimization_config.calib_batch_size")
 SYNTHETIC_CALIBRATION_BATCHES = 8  # where num_calib_images does not say
 
 
@@ -46,7 +47,9 @@ def calibration_batches(case: Case, signature: Signature) -> Callable[[], Iterab
 
     def generate() -> Iterator[Arrays]:
         for batch in iterate_batches(items, case.optimization.calib_batch_size, load):
-            yield feed(batch, signature, case.seed)
+            arrays = feed(batch, signature, case.seed)
+            check_shapes(arrays, signature, *CALIBRATION_KEYS)
+            yield arrays
 
     return generate
 

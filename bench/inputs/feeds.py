@@ -30,6 +30,18 @@ def feed(batch: Batch, signature: Signature, seed: int) -> Arrays:
     }
 
 
+def check_shapes(arrays: Arrays, signature: Signature, size_key: str, batch_key: str) -> None:
+    """A ModelError where the model's input has another size than what it would be fed, naming the key to change."""
+    for spec in signature.inputs:
+        fed = arrays[spec.name].shape
+        fits = len(fed) == len(spec.shape) and all(want in (None, n) for want, n in zip(spec.shape, fed, strict=True))
+        if fits or not spec.shape:
+            continue
+        batch = len(fed) == len(spec.shape) and fed[1:] == spec.shape[1:]
+        what = batch_key if batch else size_key
+        raise ModelError(f"{what}: the model's input {spec.name!r} is {list(spec.shape)}, and would be fed {list(fed)}")
+
+
 def random_values(spec: TensorSpec, batch_size: int, seed: tuple[int, int]) -> Array:
     """Seeded values of an input's own type and shape: 0..1 for floats, 0 or 1 for integers, which may be indices."""
     if spec.dtype.kind not in "fiub":

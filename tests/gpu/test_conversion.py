@@ -29,7 +29,7 @@ def run_one(run_config: Runner, tmp_path_factory: pytest.TempPathFactory) -> Any
             "model_config": {"model_name": "shapes_classifier"},
             "optimization_config": {"use_trt": True, "precision_mode": "FP16", **optimization},
             "benchmark_config": {
-                "use_synthetic": True, "image_shape": [96, 96], "batch_size": 4, "num_images": 8, "num_iterations": 70,
+                "use_synthetic": True, "image_shape": [64, 64], "batch_size": 4, "num_images": 8, "num_iterations": 70,
                 "num_warmup_iterations": 5, **(benchmark or {}),
             },
             **more,
@@ -83,7 +83,7 @@ def test_the_profile_proves_what_ran(first: Ran) -> None:
     profile = record.profile
     assert profile is not None and profile.inferences == 10
     assert profile.kernel_ns + profile.copy_ns + profile.dispatch_ns == profile.wall_ns
-    assert profile.copies_bytes["host to device"] >= 10 * 4 * 96 * 96 * 3
+    assert profile.copies_bytes["host to device"] >= 10 * 4 * 64 * 64 * 3
     assert record.conversion is not None and profile.engine_executions == 10 * (record.conversion.engines or 0)
 
 
@@ -122,7 +122,7 @@ def test_a_shape_that_no_profile_matches_is_broken_with_the_reason(run_one: Any)
     code, record, folder = run_one(asked)
     assert code == 4 and record.failure is None
     reason = broken_because(record) or ""
-    assert "fell back to TensorFlow" in reason and "[[4,96,96,3]]" in reason
+    assert "fell back to TensorFlow" in reason and "[[4,64,64,3]]" in reason
     assert summarize(record).values["fallbacks"] > 0
     assert "fell back" in (folder / "comparison.md").read_text()
     refused, strict, _ = run_one({**asked, "use_function_backup": False})

@@ -119,7 +119,29 @@ def test_fallbacks_have_time_engine_and_shapes() -> None:
 @pytest.mark.parametrize("log", KEPT, ids=lambda log: log.stem)
 def test_nothing_is_found_in_kept_runs_that_went_well(log: Path) -> None:
     lines = log.read_text(errors="replace").splitlines()
-    assert (dropped(lines), calibration_failures(lines), fallbacks(lines), precision_lowered(lines)) == ((), (), (), 0)
+    assert (calibration_failures(lines), fallbacks(lines), precision_lowered(lines)) == ((), (), 0)
+    assert all(segment.nodes == 1 for segment in dropped(lines))
+
+
+def test_segments_that_are_too_small() -> None:
+    reason = "fewer nodes than minimum_segment_size=3"
+    assert dropped(recorded("ssd_fp16")) == (Dropped(nodes=1, reason=reason),) * 3
+
+
+def test_segments_over_the_limit_of_engines() -> None:
+    found = dropped(recorded("ssd_two_engines"))
+    over = [segment.nodes for segment in found if "largest" in segment.reason]
+    assert over == [5, 6, 5]
+    assert {segment.reason for segment in found if "largest" in segment.reason} == {
+        "not one of the 2 largest segments (TF_TRT_MAX_ALLOWED_ENGINES)"
+    }
+
+
+def test_builds_have_time_engine_and_shapes() -> None:
+    log = ROOT / "results/reference/resnet50/20261122T023047Z-da1ea1/resnet50-FP16-b8.log"
+    (build,) = builds(log.read_text(encoding="utf-8", errors="replace").splitlines())
+    assert (build.engine, build.shapes) == ("TRTEngineOp_000_000", ((8, 224, 224, 3),))
+    assert build.time is not None and build.time.year == 2026
 
 
 def test_written_segments_that_are_too_small() -> None:

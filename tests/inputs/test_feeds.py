@@ -8,7 +8,7 @@ import pytest
 from bench.backends.base import Arrays, Signature, TensorSpec
 from bench.errors import ModelError
 from bench.inputs.batches import Batch
-from bench.inputs.feeds import feed, image_input
+from bench.inputs.feeds import check_shapes, feed, image_input
 from bench.inputs.items import Item
 
 IMAGES = TensorSpec("x", np.dtype(np.float32), (None, None, None, 3))
@@ -64,3 +64,23 @@ def test_the_seed_the_name_and_the_batch_decide() -> None:
 def test_what_cannot_be_made_up_is_named(other: TensorSpec, words: str) -> None:
     with pytest.raises(ModelError, match=words):
         fed(other)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((None, 8, 8, 3), r"size: the model's input 'x' is \[None, 8, 8, 3\], and would be fed \[2, 4, 4, 3\]"),
+        ((1, 4, 4, 3), r"batch: the model's input 'x' is \[1, 4, 4, 3\]"),
+        ((None, 4, 4), "size: the model's input 'x' is"),
+    ],
+)
+def test_an_input_of_another_size_names_the_key_that_sets_it(shape: tuple[int | None, ...], words: str) -> None:
+    arrays = {"x": np.zeros((2, 4, 4, 3), np.float32)}
+    with pytest.raises(ModelError, match=words):
+        check_shapes(arrays, Signature((spec("x", "float32", *shape),), ()), "size", "batch")
+
+
+@pytest.mark.parametrize("shape", [(None, None, None, 3), (2, 4, 4, 3), (None, 4, None, None), ()])
+def test_an_input_that_fits_is_no_error(shape: tuple[int | None, ...]) -> None:
+    arrays = {"x": np.zeros((2, 4, 4, 3), np.float32)}
+    check_shapes(arrays, Signature((spec("x", "float32", *shape),), ()), "size", "batch")
