@@ -69,6 +69,11 @@ def check_assertion(expression: str, record: Record, native: Record | None) -> C
     return _judge(tree, values, record.case.id, expression)
 
 
+def statistics_of(expression: str) -> set[str]:
+    """The statistics that an expression names, the native case's as native.NAME."""
+    return set(_names(parse_assertion(expression, "assertions")))
+
+
 def _judge(tree: ast.expr, values: Mapping[str, float], case_id: str, expression: str) -> Check:
     seen = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
     try:

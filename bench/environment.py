@@ -38,7 +38,7 @@ def collect(details: dict[str, Any] | None = None) -> Environment:
         gpus=gpus,
         driver=driver,
         cuda_driver=cuda,
-        packages=_packages(),
+        packages=packages(),
         git_commit=_git_commit(),
         variables={name: value for name, value in sorted(os.environ.items()) if name.startswith(VARIABLES)},
         details=details or {},
@@ -81,7 +81,8 @@ def _text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _packages() -> dict[str, str]:
+def packages() -> dict[str, str]:
+    """The versions of the packages that results depend on, of those installed."""
     found = {(d.metadata["Name"] or "").lower(): d.version for d in distributions()}
     return {name: found[name] for name in PACKAGES if name in found}
 

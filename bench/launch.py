@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,10 +18,12 @@ from typing import IO, Any
 
 from bench.backends.variables import worker_variables
 from bench.errors import StoreError
+from bench.machine.observe import Observer
 from bench.record import Case, Failure, FailureKind, Record
 
 LOG_TAIL_BYTES = 4000
 LOOK_AFTER_S = 2.0
+ON_GPU = ("tensorflow", "tf-trt")  # backends that use a GPU where there is one
 LAST_PART = "peak_host_bytes"  # a worker that ends without it did not reach its end
 Listener = Callable[[str, int, int], None]  # phase, done, total (0: not known)
 
@@ -36,6 +38,7 @@ WARNINGS = (
 class Watched:
     """What is known of a running worker."""
 
+    observer: Observer
     parts: dict[str, Any] = field(default_factory=dict)
     phase: str = "prepare"
 
@@ -43,17 +46,30 @@ class Watched:
 def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
     """The record of a case that ran in a process of its own; on Ctrl-C the worker is stopped and the record says so."""
     started, begin = datetime.now(timezone.utc), time.monotonic()
-    watched = Watched()
-    with _open_log(log_path) as log:
-        process, events = _start(case, log)
-        with events:
-            try:
-                failure = _watch(process, events, watched, case.phase_timeout_s, listen)
-            except KeyboardInterrupt:
-                failure = _stopped("interrupted", watched, "stopped by Ctrl-C")
-            finally:
-                _kill(process)
+    variables = {**os.environ, **worker_variables(case)}
+    with _open_log(log_path) as log, Observer(case.optimization.backend in ON_GPU, variables) as observer:
+        watched = Watched(observer)
+        try:
+            observer.settle()
+            failure = _run(case, log, variables, watched, listen)
+        except KeyboardInterrupt:
+            failure = _stopped("interrupted", watched, "stopped by Ctrl-C")
     return _assemble(case, started, time.monotonic() - begin, watched, failure, log_path)
+
+
+def _run(
+    case: Case, log: IO[bytes], variables: Mapping[str, str], watched: Watched, listen: Listener
+) -> Failure | None:
+    """A worker from its start to its end, whatever ends it."""
+    watched.observer.begin()
+    process, events = _start(case, log, variables)
+    try:
+        with events:
+            watched.observer.worker(process.pid)
+            return _watch(process, events, watched, case.phase_timeout_s, listen)
+    finally:
+        watched.observer.end()
+        _kill(process)
 
 
 def _open_log(log_path: Path) -> IO[bytes]:
@@ -63,7 +79,7 @@ def _open_log(log_path: Path) -> IO[bytes]:
         raise StoreError(f"{log_path}: cannot be written: {error.strerror}") from error
 
 
-def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+def _start(case: Case, log: IO[bytes], variables: Mapping[str, str]) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
     """The worker in a session of its own, so that Ctrl-C reaches the parent alone."""
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "bench.worker", "--events", str(write_end), "--parent", str(os.getpid())]
@@ -74,7 +90,7 @@ def _start(case: Case, log: IO[bytes]) -> tuple[subprocess.Popen[bytes], IO[byte
         stderr=log,
         pass_fds=[write_end],
         start_new_session=True,
-        env={**os.environ, **worker_variables(case)},
+        env=dict(variables),
     )
     os.close(write_end)
     if process.stdin is not None:
@@ -115,10 +131,12 @@ def _take(event: dict[str, Any], watched: Watched, listen: Listener) -> bool:
     """Take one event in; True if it begins a phase."""
     if event["event"] == "part":
         watched.parts[event["name"]] = event["value"]
+        watched.observer.part(event["name"])
     elif event["event"] == "progress":
         listen(watched.phase, event["done"], event["total"])
     else:
         watched.phase = event["name"]
+        watched.observer.phase(event["name"])
         listen(watched.phase, 0, 0)
     return bool(event["event"] == "phase")
 
@@ -164,6 +182,7 @@ def _assemble(
         "seconds": seconds,
         "failure": failure,
         "notes": _notes(log_path),
+        "telemetry": watched.observer.telemetry(watched.parts),
         **{name: part for name, part in watched.parts.items() if name != "failure"},
     }
     return Record.model_validate(data)

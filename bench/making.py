@@ -53,15 +53,16 @@ def _files(model: Model) -> list[Path]:
     if model.path is None:
         return []
     path = Path(model.path)
-    return [path] if path.exists() else sorted(path.parent.glob(f"{glob.escape(path.name)}.*"))
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.*")) if model.format == "checkpoint" else [path]
 
 
 def _noted(note: Path) -> dict[str, Any] | None:
     """The answer to the same request, where what was made is still there: importing TensorFlow takes seconds."""
-    if not note.is_file():
+    try:
+        answer: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
+        return answer if Path(answer["path"]).is_dir() else None
+    except (OSError, ValueError, KeyError):  # not there, or damaged: it is made anew
         return None
-    answer: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-    return answer if Path(answer["path"]).is_dir() else None
 
 
 def _ask(request: str) -> dict[str, Any]:

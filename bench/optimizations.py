@@ -13,8 +13,7 @@ from bench.sources import Problem
 
 # What no other backend has an equal for. The original's own keys are not here: its configs run anywhere.
 TF_TRT_ALONE = (
-    "use_dynamic_shape", "build_batch_sizes", "allow_build_at_runtime", "is_dynamic_op", "nodes_blacklist",
-    "calibration_tables",
+    "use_dynamic_shape", "build_batch_sizes", "allow_build_at_runtime", "nodes_blacklist", "calibration_tables",
 )  # fmt: skip
 
 
@@ -35,6 +34,7 @@ def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSecti
         raise problem("optimization_config.xla", f"true: XLA is for native TensorFlow, not for {backend}")
     if section.xla and section.call != "function":
         raise problem("optimization_config.call", f'"{section.call}": XLA compiles functions alone; set "function"')
+    _check_sizes(section, problem)
     if backend == "litert":
         _refuse_tf_trt_alone(section, problem)
     _check_tables(section, problem)
@@ -48,12 +48,28 @@ def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSecti
 
 
 def _refuse_tf_trt_alone(section: OptimizationSection, problem: Problem) -> None:
+    if section.precision_mode == "INT8" and not section.use_calibration:
+        raise problem("optimization_config.use_calibration", "false: backend litert finds INT8 ranges by calibration")
     for key in TF_TRT_ALONE:
         value = getattr(section, key)
         if value not in (None, False, []):
             raise problem(
                 f"optimization_config.{key}",
                 f"{json.dumps(value)}: backend litert has no equal of it; set backend to tf-trt, or remove it",
+            )
+
+
+def _check_sizes(section: OptimizationSection, problem: Problem) -> None:
+    if section.build_batch_sizes and section.max_batch_size not in (None, max(section.build_batch_sizes)):
+        raise problem(
+            "optimization_config.build_batch_sizes",
+            f"{json.dumps(section.build_batch_sizes)}: max_batch_size is {section.max_batch_size}; keep one of them",
+        )
+    for name in section.nodes_blacklist:
+        if not name.isidentifier():
+            raise problem(
+                "optimization_config.nodes_blacklist",
+                f"{name!r}: is no type of op, such as Softmax; TensorFlow 2 takes no names of nodes",
             )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.catalog import provide
+from bench.catalog import cache_dir, provide
 from bench.errors import ConfigError, DataError
 from bench.record import Case, Dataset
 from bench.suite import Suite
@@ -22,11 +23,13 @@ from bench.suite import Suite
 
 def make_ready(suite: Suite) -> Suite:
     """The suite with its data made and checked, and `num_images` capped at what is there."""
+    _refuse_overwriting(suite)
+    _check_cache(suite)
     with _about(suite, "benchmark_config"):
         for dataset in dict.fromkeys(data for case in suite.cases for data in (case.dataset, case.calibration) if data):
             provide(dataset)
-        requests = {case.id: _request(case) for case in suite.cases}
-        counts = {request: _count_images(request) for request in dict.fromkeys(requests.values())}
+    requests = {case.id: _request(case) for case in suite.cases}
+    counts = {request: _count_images(suite, request) for request in dict.fromkeys(requests.values())}
     for key, folder in _folders(suite):
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +59,48 @@ def _folders(suite: Suite) -> Iterator[tuple[str, Path]]:
             yield "benchmark_config.output_path", Path(case.output_path).parent
         if case.optimization.output_path is not None:
             yield "optimization_config.output_path", Path(case.optimization.output_path).parent
+        if case.model.frozen_path is not None:
+            yield "model_config.output_path", Path(case.model.frozen_path).parent
+
+
+def _check_cache(suite: Suite) -> None:
+    """Made models and conversions go there, hours later."""
+    folder = cache_dir()
+    there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise ConfigError(
+            f"{suite.source}: models cannot be kept in {str(folder)!r}: set BENCH_CACHE to a folder that can be written"
+        )
+
+
+def _refuse_overwriting(suite: Suite) -> None:
+    """What is written must not take the place of what is read."""
+    for case in suite.cases:
+        read = {suite.source, *(Path(path) for path in _inputs(case) if path)}
+        for key, output in _outputs(case):
+            for path in read if output else ():
+                if _overlap(Path(output or ""), path):
+                    raise ConfigError(f"{suite.source}: {key}: {output!r} would overwrite {str(path)!r}, which is read")
+
+
+def _inputs(case: Case) -> Iterator[str | None]:
+    yield case.model.path
+    yield case.optimization.calibration_tables
+    for dataset in (case.dataset, case.calibration):
+        if dataset is not None:
+            yield from (dataset.images_dir, dataset.annotation_path, dataset.labels_path)
+
+
+def _outputs(case: Case) -> Iterator[tuple[str, str | None]]:
+    yield "benchmark_config.output_path", case.output_path
+    yield "optimization_config.output_path", case.optimization.output_path
+    yield "model_config.output_path", case.model.frozen_path
+
+
+def _overlap(output: Path, read: Path) -> bool:
+    """Whether what is written is what is read, or the folder that it lies in."""
+    mine, other = output.resolve(), read.resolve()
+    return mine == other or mine in other.parents
 
 
 def _request(case: Case) -> str:
@@ -76,11 +121,11 @@ def _request(case: Case) -> str:
     )
 
 
-def _count_images(request: str) -> int:
+def _count_images(suite: Suite, request: str) -> int:
     """Check a case's images in a child process; gives how many of them will be evaluated."""
     command = [sys.executable, "-m", "bench.inputs.check"]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
-    answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed"}')
+    answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed", "key": "benchmark_config"}')
     if "error" in answer:
-        raise DataError(answer["error"])
+        raise DataError(f"{suite.source}: {answer['key']}: {answer['error']}")
     return int(answer["num_images"])

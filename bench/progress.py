@@ -10,6 +10,7 @@ from rich.status import Status
 
 from bench.record import Case, Record
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, summarize
+from bench.validity import problems
 
 
 class Progress:
@@ -43,7 +44,7 @@ class Progress:
         self._phase = phase
 
     def end(self, record: Record) -> None:
-        """A case is done: what it comes to in one line."""
+        """A case is done: what it comes to in one line, and a line for each reason why it is not valid."""
         if self._status is not None:
             self._status.stop()
         seconds = monotonic() - self._began
@@ -56,6 +57,8 @@ class Progress:
             self._console.print(
                 f"{self._head()}: {_gist(record)} ({seconds:.0f} s)", markup=False, highlight=False, soft_wrap=True
             )
+            for problem in problems(record):
+                self._console.print(f"    not valid: {problem}", markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Progress:
         return self

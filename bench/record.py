@@ -7,6 +7,8 @@ Format history:
 1 - first format
 Methodology history (records of different methodology are not compared):
 1 - latency, compute and pipelined throughput; warm-up counted in iterations; nearest-rank percentiles
+2 - loops go on until a minimum of time is reached and the wanted percentile is supported; warm-up until it has settled;
+    inputs, outputs and drift are judged (validity.py)
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from pydantic import ValidationError
 from bench.conversion import Call, Conversion, Profile
 from bench.errors import ConfigError
 from bench.part import Part
+from bench.stages import Stages
+from bench.telemetry import Telemetry
 
 FORMAT_VERSION = 1
-METHODOLOGY_VERSION = 1
+METHODOLOGY_VERSION = 2
 
 Task = Literal["classification", "detection"]
 Precision = Literal["native", "FP32", "FP16", "INT8"]
@@ -122,7 +126,14 @@ class Case(Part):
     image_shape: tuple[int, int] | None  # height, width; None: every image in its own size
     num_images: int
     num_warmup_iterations: int
-    num_iterations: int | None  # None: as many batches as num_images makes
+    num_iterations: int | None  # an exact count; None: min_iterations and what follows say
+    min_iterations: int | None = None  # None: as many batches as num_images makes, at least 64
+    min_duration_s: float = 0.0
+    max_duration_s: float | None = None
+    percentile: float | None = None  # that the samples are to support
+    max_warmup_s: float = 0.0  # 0: warm-up is num_warmup_iterations, settled or not
+    settle_tolerance: float = 0.05
+    settle_window: int = 16
     seed: int = 0
     phase_timeout_s: float
     display_every: int = 100
@@ -147,6 +158,20 @@ class Samples(Part):
     times_ns: tuple[int, ...]  # one a batch
     images: tuple[int, ...]  # images in each batch, padding not counted
     warmup_ns: tuple[int, ...] = ()
+    ended: str = ""  # why the loop ended
+    warmup_ended: str = ""
+    settled: bool | None = None  # before timing began; None: not looked for, or too few batches to tell
+
+
+class Observations(Part):
+    """What was seen of the timed inputs and outputs; validity.py judges it."""
+
+    pool_batches: int  # that the latency loop went round
+    pool_images: int  # padding not counted
+    identical_images: bool  # all images of the pool
+    flat_images: bool  # every image of the pool is of one colour
+    detections: int | None = None  # in the pool's batches up to the first that has any; None: no num_detections
+    output_differences: dict[str, float] | None = None  # timed and accuracy pass, first batch: sum |a - b| / sum |b|
 
 
 class Throughput(Part):
@@ -225,11 +250,14 @@ class Record(Part):
     compute: Samples | None = None
     throughput: Throughput | None = None
     accuracy: Accuracy | None = None
+    observed: Observations | None = None
     profile: Profile | None = None
+    stages: Stages | None = None
     profile_absent: str | None = None  # why a GPU's work could not be profiled
     call: Call | None = None
     peak_host_bytes: int | None = None
     peak_gpu_bytes: int | None = None
+    telemetry: Telemetry | None = None  # the machine meanwhile
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
 

@@ -34,6 +34,7 @@ def resolve_case(config: Config, values: Mapping[str, Any], path: Path) -> Case:
         text = str(error)
         raise (error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}")) from error
     _check_format(model, dataset, problem)
+    _check_duration(config.benchmark, problem)
     shape = config.benchmark.image_shape or published_shape
     _check_shape(shape, config.benchmark, optimization, dataset, problem)
     return _assemble(config, model, optimization, dataset, calibration, shape, values)
@@ -64,6 +65,13 @@ def _assemble(
         num_images=benchmark.num_images,
         num_warmup_iterations=benchmark.num_warmup_iterations,
         num_iterations=benchmark.num_iterations,
+        min_iterations=benchmark.min_iterations,
+        min_duration_s=benchmark.min_duration_s,
+        max_duration_s=benchmark.max_duration_s,
+        percentile=benchmark.percentile,
+        max_warmup_s=benchmark.max_warmup_s,
+        settle_tolerance=benchmark.settle_tolerance,
+        settle_window=benchmark.settle_window,
         seed=benchmark.seed,
         phase_timeout_s=benchmark.phase_timeout_s,
         display_every=benchmark.display_every,
@@ -153,6 +161,12 @@ def _check_format(model: Model, dataset: Dataset, problem: Problem) -> None:
     if dataset.format in ("coco", "labels") and dataset.format != wanted:
         message = f"dataset {dataset.name!r} is of format {dataset.format!r}; {model.task} needs {wanted!r}"
         raise problem("benchmark_config", message)
+
+
+def _check_duration(benchmark: BenchmarkSection, problem: Problem) -> None:
+    low, high = benchmark.min_duration_s, benchmark.max_duration_s
+    if benchmark.num_iterations is None and low > high:
+        raise problem("benchmark_config.min_duration_s", f"{low:g}: longer than max_duration_s, {high:g}")
 
 
 def _check_shape(

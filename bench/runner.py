@@ -7,31 +7,28 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from time import perf_counter, perf_counter_ns
+from time import perf_counter
 from typing import Any, Protocol
 
-import numpy as np
 from pydantic import BaseModel
 
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
-from bench.backends.base import PROFILE, Arrays, Backend, Preparation, Session, Signature, load_backend
+from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend
 from bench.conversion import Conversion
 from bench.environment import collect
 from bench.errors import ConversionError, ModelError
-from bench.graphs.report import builds
 from bench.inputs.cases import (
     calibration_batches,
     calibration_items,
     evaluated_batches,
     items_sha256,
-    timed_batches,
 )
 from bench.inputs.feeds import check_shapes, feed
 from bench.making import saved_model
-from bench.measure.loop import time_compute, time_latency, time_throughput, without_garbage_collection
-from bench.ownlog import OwnLog
+from bench.measure.observe import differences
 from bench.record import Case, Phase
+from bench.timing import Timed, measure
 
 
 class Reporter(Protocol):
@@ -74,10 +71,10 @@ def run_case(case: Case, report: Reporter) -> None:
             conversion = _with_calibration(session.conversion, preparation)
             report.part("conversion", conversion)
             report.part("call", session.call)
-            built = _measure(case, session, preparation, phase, report)
+            timed = measure(session, preparation, report.part)
             if metric is not None:
-                _evaluate(case, session, preparation.signature, metric, phase, report)
-            _prove(session, preparation, conversion, built, report)
+                _evaluate(case, session, preparation.signature, metric, timed, phase, report)
+            _prove(session, preparation, conversion, timed.built, report)
             report.part("peak_gpu_bytes", session.peak_gpu_bytes())
     report.part("peak_host_bytes", _peak_host_bytes())
 
@@ -131,30 +128,6 @@ def _with_calibration(conversion: Conversion | None, preparation: Preparation) -
     return conversion.model_copy(update=known)
 
 
-def _measure(case: Case, session: Session, preparation: Preparation, phase: Phases, report: Reporter) -> int | None:
-    """All timed loops; returns how many engines were built meanwhile, None where the log cannot be read back."""
-    pool = timed_batches(case, preparation.signature)
-    with phase("first inference"):
-        start = perf_counter_ns()
-        outputs = session.infer(pool[0].arrays)
-        report.part("first_inference_ns", perf_counter_ns() - start)
-        _refuse_nan(outputs)
-    with without_garbage_collection():
-        with phase("warm-up"):
-            warmup = time_latency(session, pool, case.num_warmup_iterations)
-        with phase("measure"):
-            log = OwnLog()
-            mark = log.position()
-            iterations = case.num_iterations or -(-case.num_images // case.batch_size)
-            latency = time_latency(session, pool, iterations)
-            report.part("latency", latency.model_copy(update={"warmup_ns": warmup.times_ns}))
-            compute = time_compute(session, pool, iterations)
-            report.part("compute", compute)
-            report.part("throughput", time_throughput(session, pool, compute))
-            lines = log.lines(mark)
-    return None if lines is None else len(builds(lines))
-
-
 def _prove(
     session: Session, preparation: Preparation, conversion: Conversion | None, built: int | None, report: Reporter
 ) -> None:
@@ -180,21 +153,24 @@ def _prove(
     report.part("conversion", conversion.model_copy(update=proof))
 
 
-def _refuse_nan(outputs: Arrays) -> None:
-    """A model that overflows in a lower precision is fast, and useless."""
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise ConversionError(f"output {name!r} holds NaN: this model does not survive this precision")
-
-
 def _evaluate(
-    case: Case, session: Session, signature: Signature, metric: TopK | BoxMap, phase: Phases, report: Reporter
+    case: Case,
+    session: Session,
+    signature: Signature,
+    metric: TopK | BoxMap,
+    timed: Timed,
+    phase: Phases,
+    report: Reporter,
 ) -> None:
-    """The accuracy pass."""
+    """The accuracy pass; its first batch is the first timed one, whose outputs are held against these."""
     with phase("accuracy"):
         done = 0
         for number, batch in enumerate(evaluated_batches(case, signature, case.num_images), start=1):
-            metric.add(batch, session.infer(feed(batch, signature, case.seed)))
+            outputs = session.infer(feed(batch, signature, case.seed))
+            metric.add(batch, outputs)
+            if number == 1:
+                found = {"output_differences": differences(timed.outputs, outputs)}
+                report.part("observed", timed.observed.model_copy(update=found))
             done += batch.count
             if number % case.display_every == 0:
                 report.progress(done, case.num_images)

@@ -63,7 +63,7 @@ class ModelSection(Section):
     )
     batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")
     override_nms_score_threshold: float | None = Field(
-        None, description="Set the score below which non-maximum suppression drops boxes, in the graph."
+        None, ge=0, le=1, description="Set the score below which non-maximum suppression drops boxes, in the graph."
     )
     override_resizer_shape: Shape | None = Field(
         None, description="Set the size to which the model itself resizes its images, in the graph."
@@ -166,9 +166,35 @@ class BenchmarkSection(Section):
     num_images: Positive = Field(
         4096, description="Use the first so many images, by image id; capped at what is there."
     )
-    num_warmup_iterations: int = Field(50, ge=0, description="Batches run before timing: iterations, not images.")
+    num_warmup_iterations: int = Field(
+        50, ge=0, description="Batches run before timing, at least: iterations, not images. See max_warmup_s."
+    )
+    max_warmup_s: float = Field(
+        10.0,
+        ge=0,
+        description="Warm-up goes on until it has settled, for so long at most; 0: it is num_warmup_iterations. Ours.",
+    )
+    settle_tolerance: float = Field(
+        0.05, gt=0, lt=1, description="Settled: medians of the last three windows lie so close together. Ours."
+    )
+    settle_window: int = Field(16, ge=4, description="Batches in such a window, at least. Ours.")
     num_iterations: Positive | None = Field(
-        None, description="Timed batches. Default: num_images / batch_size, as in the original. Ours."
+        None, description="Timed batches: exactly so many, whatever the next four keys say. Ours."
+    )
+    min_iterations: Positive | None = Field(
+        None,
+        description="Timed batches, at least. Default: num_images / batch_size, as in the original, and at least 64. "
+        "Ours.",
+    )
+    min_duration_s: float = Field(1.0, ge=0, description="Time for so long, at least. Ours.")
+    percentile: float | None = Field(
+        99.0,
+        gt=0,
+        le=99.9,
+        description="Go on until the samples support this percentile: 662 for 99. null: none is wanted. Ours.",
+    )
+    max_duration_s: float = Field(
+        20.0, gt=0, description="End a timed loop after so long, whatever is lacking. Latency and compute each. Ours."
     )
     use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
     seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
@@ -186,7 +212,7 @@ class BenchmarkSection(Section):
     )
     tf_cpp_vmodule: str | None = Field(
         None,
-        pattern=r"^[A-Za-z0-9_*?]+=\d+(,[A-Za-z0-9_*?]+=\d+)*$",
+        pattern=r"^[A-Za-z0-9_]+=\d+(,[A-Za-z0-9_]+=\d+)*$",
         description="TensorFlow's own logging in the case's log, as TF_CPP_VMODULE: `segment=2,convert_graph=1`. Ours.",
     )
 

@@ -1,13 +1,14 @@
 """Statistics of a record: what the tables show and what assertions can name.
 
 A percentile is the nearest rank: the smallest sample that at least that share of samples does not exceed (NumPy's
-"inverted_cdf"). One that the number of samples cannot support is null, with the reason.
+"inverted_cdf"). One that the number of samples cannot support is null, with the reason. Which statistic has an
+interval, and how it is found, is in uncertainty.py.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
@@ -75,15 +76,25 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 ACCURACY_METRICS = ("map", "top1")
+SPEEDUPS = {"speedup": "median_latency_ms", "compute_speedup": "compute_ms", "throughput_speedup": "throughput_fps"}
+BOUNDED = (
+    "avg_latency_ms", "median_latency_ms", *(f"p{percent}_latency_ms" for percent in PERCENTILES),
+    "avg_throughput_fps", "compute_ms", "throughput_fps", *SPEEDUPS,
+)  # fmt: skip
 CONVERSION_PHASES = ("convert", "calibrate", "build", "save", "reload")
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A case's statistics by name; `absent` tells why a value that belongs here is missing."""
+    """A case's statistics by name; `absent` tells why a value that belongs here is missing.
+
+    `bounds` are 95 % intervals, low and high, of the spread within the run; `unbounded` tells why a value has none.
+    """
 
     values: Mapping[str, float]
     absent: Mapping[str, str] = field(default_factory=dict)
+    bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    unbounded: Mapping[str, str] = field(default_factory=dict)
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -114,7 +125,8 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
         _relative(record, native, values, absent)
     if record.failure is not None:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
-    return Summary(values, {name: why for name, why in absent.items() if name not in values})
+    bounds, unbounded = _bounds(record, native, values)
+    return Summary(values, {name: why for name, why in absent.items() if name not in values}, bounds, unbounded)
 
 
 def natives(records: Iterable[Record]) -> dict[str, Record]:
@@ -124,6 +136,19 @@ def natives(records: Iterable[Record]) -> dict[str, Record]:
         if record.case.optimization.precision_mode == "native":
             found.setdefault(record.case.comparison, record)
     return found
+
+
+def _bounds(
+    record: Record, native: Record | None, values: Mapping[str, float]
+) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
+    """Intervals of the values that have one, and why others have none."""
+    from bench.bounds import Interval
+    from bench.uncertainty import intervals, speedup_intervals
+
+    found = {**intervals(record), **(speedup_intervals(record, native) if native is not None else {})}
+    known = {name: each for name, each in found.items() if name in values}
+    bounds = {name: (each.low, each.high) for name, each in known.items() if isinstance(each, Interval)}
+    return bounds, {name: each.reason for name, each in known.items() if not isinstance(each, Interval)}
 
 
 def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
@@ -203,16 +228,12 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
     """Ratios to the native case; none where the two ran on different kinds of device."""
     devices = [_device_of(native), _device_of(record)]
     theirs = summarize(native).values
-    ratios: tuple[tuple[str, str, Callable[[float, float], float]], ...] = (
-        ("speedup", "median_latency_ms", lambda mine, other: other / mine),
-        ("compute_speedup", "compute_ms", lambda mine, other: other / mine),
-        ("throughput_speedup", "throughput_fps", lambda mine, other: mine / other),
-    )
-    for name, source, ratio in ratios:
+    for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:
             absent[name] = f"native ran on the {devices[0]}, this on the {devices[1]}"
         elif values.get(source) and theirs.get(source):
-            values[name] = ratio(values[source], theirs[source])
+            mine, other = values[source], theirs[source]
+            values[name] = mine / other if METRICS[source].higher_is_better else other / mine
 
 
 def _device_of(record: Record) -> str | None:

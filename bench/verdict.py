@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.assertions import check_assertion
+from bench.assertions import RELATIVE, check_assertion, statistics_of
 from bench.record import Check, Record
 from bench.statistics import natives
+from bench.validity import judge
 
 # Verdicts from best to worst.
 EXIT_CODES: Mapping[str, int] = {"passed": 0, "inconclusive": 3, "failed": 1, "misconfigured": 2, "broken": 4}
@@ -17,13 +18,37 @@ def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool 
     native = natives(records)
     checks = []
     for expression in assertions:
-        found = [check_assertion(expression, r, native.get(r.case.comparison)) for r in records if r.failure is None]
+        found = [_check(expression, r, native.get(r.case.comparison)) for r in records if r.failure is None]
         applied = [check for check in found if check is not None]
         nothing = Check(
             case_id="", expression=expression, outcome="failed", explanation="is about no case of this suite"
         )
         checks.extend(applied or ([nothing] if whole else []))
     return tuple(checks)
+
+
+def _check(expression: str, record: Record, native: Record | None) -> Check | None:
+    """An assertion's outcome; inconclusive where it is about statistics that are not valid."""
+    check = check_assertion(expression, record, native)
+    if check is None or check.outcome == "inconclusive":
+        return check
+    why = _doubt(statistics_of(expression), record, native)
+    if why is None:
+        return check
+    return check.model_copy(update={"outcome": "inconclusive", "explanation": f"{check.explanation}; not valid: {why}"})
+
+
+def _doubt(names: set[str], record: Record, native: Record | None) -> str | None:
+    """The first problem, of the case or of the native one, that touches a statistic of these."""
+    own = {name for name in names if not name.startswith("native.")}
+    others = {name.removeprefix("native.") for name in names - own} | own & RELATIVE
+    for problem in judge(record):
+        if own - problem.spares:
+            return problem.reason
+    for problem in () if native is None or not others else judge(native):
+        if others - problem.spares:
+            return f"native: {problem.reason}"
+    return None
 
 
 def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:

@@ -29,6 +29,7 @@ def make_config(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
             "num_images": 4,
             "num_iterations": 5,
             "num_warmup_iterations": 1,
+            "max_warmup_s": 0,
         },
     }
     for key, value in (changes or {}).items():

@@ -94,6 +94,7 @@ def test_a_file_that_cannot_be_read_is_refused(path: str) -> None:
     assert_refused(run(path), f"{path}: cannot be read: ")
 
 
+UNCOUNTED = {"benchmark_config.num_iterations": GONE}
 KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no model": ({"model_config": GONE}, "model_config", "missing"),
     "an empty model": ({"model_config": {}}, "model_config", "set either model_name"),
@@ -112,6 +113,13 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "batch size -1": ({"benchmark_config.batch_size": -1}, "benchmark_config.batch_size", "-1"),
     "no images": ({"benchmark_config.num_images": 0}, "benchmark_config.num_images", "0"),
     "negative warm-up": ({"benchmark_config.num_warmup_iterations": -1}, "num_warmup_iterations", "-1"),
+    "negative patience": ({"benchmark_config.max_warmup_s": -1}, "max_warmup_s", "greater than or equal to 0"),
+    "windows of nothing": ({"benchmark_config.settle_window": 1}, "settle_window", "greater than or equal to 4"),
+    "a tolerance of nothing": ({"benchmark_config.settle_tolerance": 0}, "settle_tolerance", "greater than 0"),
+    "the highest sample": ({"benchmark_config.percentile": 100}, "benchmark_config.percentile", "less than or equal"),
+    "a minimum above the maximum": (
+        {**UNCOUNTED, "benchmark_config.min_duration_s": 30}, "benchmark_config.min_duration_s", "30: longer than max"
+    ),
     "no time": ({"benchmark_config.phase_timeout_s": 0}, "benchmark_config.phase_timeout_s", "greater than 0"),
     "unknown model": ({"model_config.model_name": "resnet5"}, "model_config.model_name", "did you mean 'resnet50'?"),
     "unlike any model": ({"model_config.model_name": "zzz"}, "model_config.model_name", "known: "),
@@ -264,7 +272,7 @@ def test_a_generated_dataset_that_cannot_be_kept_is_refused(monkeypatch: pytest.
     monkeypatch.setenv("BENCH_CACHE", "test.json/cache")
     name = "shapes-classification-validation"
     changes = {"benchmark_config.use_synthetic": GONE, "benchmark_config.dataset": name}
-    assert_refused(run(write_config(changes)), name, "test.json/cache", "BENCH_CACHE")
+    assert_refused(run(write_config(changes)), "test.json/cache", "BENCH_CACHE")
 
 
 def test_a_model_that_is_not_here_is_to_be_fetched() -> None:

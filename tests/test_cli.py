@@ -121,10 +121,12 @@ def test_settings_and_selection_reach_the_run() -> None:
 
 
 def test_every_batch_of_the_images_is_timed_unless_said_otherwise() -> None:
-    changes = {"benchmark_config.num_images": 9, "benchmark_config.batch_size": 4}
-    assert bench("test", write_config({**changes, "benchmark_config.num_iterations": GONE})).exit_code == 0
+    changes = {"num_images": 277, "batch_size": 4, "num_iterations": GONE, "min_duration_s": 0, "percentile": None}
+    config = write_config({f"benchmark_config.{key}": value for key, value in changes.items()})
+    assert bench("test", config).exit_code == 0
     record = json.loads((only_run() / "resnet50-FP32-b4.json").read_text(encoding="utf-8"))
-    assert len(record["latency"]["times_ns"]) == 3
+    assert len(record["latency"]["times_ns"]) == 70
+    assert record["latency"]["ended"] == "minimum reached"
 
 
 @pytest.mark.parametrize("file", ["resnet50-FP32-b1.json", "suite.json"])

@@ -93,10 +93,17 @@ def test_loose_types_are_refused(key: str, value: object) -> None:
         parse(make_config({f"benchmark_config.{key}": value}), "test.json")
 
 
-@pytest.mark.parametrize("key", ["image_shape", "num_iterations", "output_path", "dataset"])
+@pytest.mark.parametrize("key", ["image_shape", "num_iterations", "percentile", "output_path", "dataset"])
 def test_null_is_a_key_left_out(key: str) -> None:
     with_null = parse(make_config({f"benchmark_config.{key}": None}), "test.json")
     assert getattr(with_null.benchmark, key) is None
+
+
+def test_how_long_to_measure_by_default() -> None:
+    benchmark = parse({"model_config": {"model_name": "a"}}, "test.json").benchmark
+    assert (benchmark.num_iterations, benchmark.min_iterations, benchmark.percentile) == (None, None, 99)
+    assert (benchmark.min_duration_s, benchmark.max_duration_s, benchmark.max_warmup_s) == (1, 20, 10)
+    assert (benchmark.settle_tolerance, benchmark.settle_window) == (0.05, 16)
 
 
 def test_configs_do_not_change() -> None:

@@ -108,6 +108,7 @@ def test_the_record_counts_the_edits(ran: dict[str, Record], name: str) -> None:
 )
 def test_what_the_child_says_is_the_error(monkeypatch: pytest.MonkeyPatch, program: str, words: str) -> None:
     monkeypatch.setattr(making, "MAKE", ("-c", program))
+    Path("frozen.pb").write_bytes(b"graph")
     model = Model(name="own", task="classification", path="frozen.pb", format="frozen_graph")
     with pytest.raises(ModelError, match=f"model 'own' cannot be made: .*{words}"):
         making.saved_model(make_case(model=model))

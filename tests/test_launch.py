@@ -80,7 +80,7 @@ def write_config(folder: Path, matrix: dict[str, list[Any]]) -> Path:
         "optimization_config": {"backend": "null"},
         "benchmark_config": {
             "use_synthetic": True, "image_shape": [8, 8], "num_images": 4, "num_iterations": 5,
-            "num_warmup_iterations": 1,
+            "num_warmup_iterations": 1, "max_warmup_s": 0,
         },
         "matrix": matrix,
     }  # fmt: skip

@@ -20,7 +20,7 @@ from bench.backends.null import NullBackend, NullSession
 from bench.conversion import Conversion, Profile
 from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
-from bench.record import Accuracy, Case, Dataset, Model, Phase, Samples, Throughput
+from bench.record import Accuracy, Case, Dataset, Model, Observations, Phase, Samples, Throughput
 from bench.runner import run_case
 from bench.statistics import summarize
 from tests.factory import make_case, make_optimization, make_record
@@ -163,6 +163,52 @@ def test_the_first_inference_stands_apart_and_warm_up_counts_iterations(run: Run
     latency: Samples = report.parts["latency"]
     assert (len(latency.warmup_ns), len(latency.times_ns)) == (3, 5)
     assert len(report.parts["compute"].times_ns) == 5
+
+
+def test_warm_up_and_timing_go_on_until_they_have_enough(run: Run, tmp_path: Path) -> None:
+    asked = {"num_iterations": None, "percentile": 90.0, "max_warmup_s": 5.0}
+    report, _ = run(make(labelled(tmp_path / "data", 8), batch_size=2, **asked))
+    latency: Samples = report.parts["latency"]
+    assert (latency.settled, latency.warmup_ended, latency.ended) == (True, "settled", "percentile supported")
+    assert len(latency.warmup_ns) > 3 and len(latency.times_ns) >= 64
+    assert report.parts["compute"].ended == "percentile supported"
+
+
+def test_what_was_seen_of_inputs_and_outputs_is_kept(run: Run, tmp_path: Path) -> None:
+    report, _ = run(make(labelled(tmp_path / "data", 5), batch_size=2))
+    assert report.parts["observed"] == Observations(
+        pool_batches=2, pool_images=4, identical_images=False, flat_images=True,
+        output_differences={"probabilities": 0.0},
+    )  # fmt: skip
+
+
+def test_timed_outputs_are_those_of_the_accuracy_pass_or_it_is_seen(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def infer(self: SpySession, batch: Arrays) -> Arrays:
+        self._note("infer", batch["images"])
+        timed = self._backend.report.phases[-1] == "measure"
+        return {"probabilities": np.full((2, 256), 1.0 if timed else 1.5)}
+
+    monkeypatch.setattr(SpySession, "infer", infer)
+    report, _ = run(make(labelled(tmp_path / "data", 5), batch_size=2))
+    assert report.parts["observed"].output_differences == {"probabilities": pytest.approx(1 / 3)}
+
+
+def test_without_an_accuracy_pass_there_is_nothing_to_hold_timed_outputs_against(run: Run) -> None:
+    report, backend = run(make(Dataset(name="synthetic", format="synthetic"), num_images=4, batch_size=2))
+    observed: Observations = report.parts["observed"]
+    assert observed.output_differences is None
+    assert not observed.identical_images and not observed.flat_images
+    assert len(backend.inferred("measure")) == 5
+
+
+def test_empty_detections_are_looked_for_in_the_whole_pool() -> None:
+    """The null backend's detector finds nothing."""
+    report = Report()
+    detector = Model(name="tiny", task="detection", path="tiny")
+    run_case(make(Dataset(name="synthetic", format="synthetic"), model=detector, num_images=4), report)
+    assert (report.parts["observed"].pool_images, report.parts["observed"].detections) == (4, 0)
 
 
 def test_every_batch_is_full_and_the_timed_ones_hold_no_padding(run: Run, tmp_path: Path) -> None:

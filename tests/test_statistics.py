@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Phase, Record, Samples, Throughput
 from bench.report.exports import original_statistics
-from bench.statistics import METRICS, PERCENTILES, percentile, samples_needed, summarize
+from bench.statistics import BOUNDED, METRICS, PERCENTILES, percentile, samples_needed, summarize
 from tests.factory import make_environment, make_record, make_samples
 
 TIMES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300)
@@ -75,6 +75,70 @@ def test_device_times() -> None:
     values = summarize(record).values
     assert values["compute_ms"] == 2
     assert values["throughput_fps"] == 20
+
+
+def noisy(precision: str, scale: float, samples: int = 1000, images: int = 4) -> Record:
+    """Latency and compute of 10 ms and 5 ms, 5 % of noise, and five blocks; all times `scale`."""
+    noise = np.random.default_rng(round(1000 * scale)).normal(1, 0.05, samples)
+    return make_record(
+        precision,
+        latency=make_samples(10 * scale * noise, images=images),
+        compute=make_samples(5 * scale * noise),
+        throughput=Throughput(
+            block_ns=tuple(round(scale * 1e8 * each) for each in noise[:5]), launches_per_block=10, images_per_launch=4
+        ),
+    )
+
+
+def test_every_figure_of_speed_has_an_interval_around_it() -> None:
+    summary = summarize(noisy("FP16", 1), noisy("native", 2))
+    assert set(summary.bounds) == set(BOUNDED)
+    assert summary.unbounded == {}
+    for name, (low, high) in summary.bounds.items():
+        assert low < summary.values[name] < high
+    assert summary.bounds["speedup"][0] < 2 < summary.bounds["speedup"][1]
+
+
+def test_the_interval_of_the_rate_is_that_of_the_mean() -> None:
+    bounds = summarize(noisy("native", 1)).bounds
+    low, high = bounds["avg_latency_ms"]
+    assert bounds["avg_throughput_fps"] == pytest.approx((4e3 / high, 4e3 / low))
+
+
+def test_a_figure_without_an_interval_has_a_reason() -> None:
+    summary = summarize(noisy("FP16", 1, samples=19), noisy("native", 2))
+    assert set(summary.bounds) == {"throughput_fps", "throughput_speedup"}
+    few = "19 samples of the 20 that an interval needs"
+    assert summary.unbounded["median_latency_ms"] == summary.unbounded["speedup"] == few
+    assert summarize(noisy("FP16", 1), noisy("native", 2, samples=19)).unbounded["speedup"] == f"the native case: {few}"
+    assert set(summary.unbounded).isdisjoint(summary.bounds)
+    assert set(summary.unbounded) <= set(summary.values)
+
+
+def test_the_native_case_is_as_fast_as_itself_without_doubt() -> None:
+    native = noisy("native", 1)
+    summary = summarize(native, native)
+    assert summary.values["speedup"] == 1
+    assert "speedup" not in {**summary.bounds, **summary.unbounded}
+
+
+def test_batches_of_several_sizes_have_no_interval_of_their_rate() -> None:
+    latency = Samples(times_ns=(10**7, 2 * 10**7) * 50, images=(8, 3) * 50)
+    summary = summarize(make_record(latency=latency))
+    assert summary.unbounded["avg_throughput_fps"] == "batches of several sizes"
+    assert "avg_latency_ms" in summary.bounds
+
+
+def test_a_mean_that_may_be_anything_has_no_interval() -> None:
+    summary = summarize(make_record(latency=make_samples([1.0] * 99 + [10_000.0])))
+    assert "vary too much" in summary.unbounded["avg_latency_ms"]
+    assert "vary too much" in summary.unbounded["avg_throughput_fps"]
+
+
+def test_the_statistics_file_has_the_intervals() -> None:
+    record = noisy("native", 1)
+    statistics = json.loads(original_statistics(record, summarize(record)))
+    assert statistics["bounds"]["avg_latency_ms"] == list(summarize(record).bounds["avg_latency_ms"])
 
 
 def test_speedups_are_of_the_native_case() -> None:

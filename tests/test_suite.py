@@ -172,6 +172,7 @@ def test_errors_of_a_combination_name_the_file() -> None:
     ("key", "value", "message"),
     [
         ("is_dynamic_op", False, "TensorFlow 2 has no static engines"),
+        ("nodes_blacklist", ["conv1/Conv2D"], "is no type of op"),
         ("use_dynamic_shape", True, "backend litert has no equal"),
         ("nodes_blacklist", ["Softmax"], "backend litert has no equal"),
         ("build_batch_sizes", [1, 8], "backend litert has no equal"),
@@ -193,7 +194,7 @@ def test_the_originals_own_keys_are_no_obstacle_to_litert() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "sizes"),
-    [({}, (4,)), ({"max_batch_size": 16}, (16,)), ({"build_batch_sizes": [1, 8], "max_batch_size": 16}, (1, 8))],
+    [({}, (4,)), ({"max_batch_size": 16}, (16,)), ({"build_batch_sizes": [1, 8], "max_batch_size": 8}, (1, 8))],
 )
 def test_engines_are_built_for_the_batch_size_unless_told(
     changes: dict[str, object], sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,7 @@ class Session(Protocol):
     """A model ready to infer."""
 
     conversion: Conversion | None
+    on_device: bool  # whether batches are copied to a device, which then works while the host goes on
     call: Call | None  # how the model is called, where there are several ways
 
     def infer(self, batch: Arrays) -> Arrays:
@@ -89,6 +90,10 @@ class Session(Protocol):
 
     def wait(self, pending: Pending) -> None:
         """Return when the device has finished."""
+        ...
+
+    def fetch(self, pending: Pending) -> Arrays:
+        """The outputs of an inference that was waited for, copied to the host."""
         ...
 
     def prove(self, batch: Arrays) -> Profile | None:

@@ -34,6 +34,7 @@ Key = Mapping[str, str]  # named parts -> values
 Build = Callable[[Path], dict[str, Any]]  # writes into an empty folder; returns notes, as JSON
 
 MODEL = "model"  # the part that names the model's content
+KIND = "kind"  # the part that names what is kept, where it is no conversion
 LIMIT_VARIABLE = "BENCH_CACHE_LIMIT_GB"
 DEFAULT_LIMIT_GIB = "20"
 
@@ -122,7 +123,7 @@ class ConversionCache:
         for name in reversed(self._by_use()):
             with suppress(_Corrupt):
                 kept = _read_manifest(self._entries / name)["key"]
-                if kept.get(MODEL) == key.get(MODEL):
+                if all(kept.get(part) == key.get(part) for part in (MODEL, KIND)):
                     changes.append(_changes(kept, key))
         nearest = min(changes, key=len, default=["no conversion of this model is kept"])
         return "; ".join(nearest)

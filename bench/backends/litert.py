@@ -87,6 +87,8 @@ class Batch:
 class LiteRtSession:
     """A .tflite model in an interpreter. One thread at a time: inference is synchronous."""
 
+    on_device = False
+
     def __init__(self, interpreter: Any, signature: Signature, conversion: Conversion) -> None:
         self.conversion: Conversion | None = conversion
         self.call: Call | None = None
@@ -103,7 +105,7 @@ class LiteRtSession:
         self._set(batch)
         self._loaded = None
         self._interpreter.invoke()
-        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
+        return self.fetch(None)
 
     def stage(self, batch: Arrays) -> Batch:
         """Put a batch into the input tensors."""
@@ -117,6 +119,10 @@ class LiteRtSession:
             self._load(staged)
         self._interpreter.invoke()
         return None
+
+    def fetch(self, pending: Pending) -> Arrays:
+        """The output tensors of the last inference."""
+        return {name: self._interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
     def wait(self, pending: Pending) -> None:
         """Nothing to wait for: launch has finished the work."""

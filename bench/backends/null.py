@@ -47,6 +47,7 @@ class NullSession:
 
     conversion: Conversion | None = None
     call: Call | None = None
+    on_device = False
 
     def __init__(self, outputs: Arrays) -> None:
         self._outputs = outputs
@@ -62,6 +63,9 @@ class NullSession:
 
     def wait(self, pending: Arrays) -> None:
         return None
+
+    def fetch(self, pending: Arrays) -> Arrays:
+        return pending
 
     def prove(self, batch: Arrays) -> Profile | None:
         return None

@@ -79,15 +79,14 @@ class TensorFlowSession:
         self._converted_dir = converted_dir
         self._function = function
         self._keep = keep  # a signature holds its variables weakly
-        self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
+        self.on_device = self._has_gpu = bool(tf.config.list_logical_devices("GPU"))
         self._device = "GPU:0" if self._has_gpu else "CPU:0"
         if self._has_gpu:  # what building engines took is not what running them takes
             tf.config.experimental.reset_memory_stats("GPU:0")
 
     def infer(self, batch: Arrays) -> Arrays:
         """Host arrays in, host arrays out; fetching them waits for the device."""
-        outputs = self._function(**{name: tf.constant(array) for name, array in batch.items()})
-        return {name: tensor.numpy() for name, tensor in outputs.items()}
+        return self.fetch(self._function(**{name: tf.constant(array) for name, array in batch.items()}))
 
     def stage(self, batch: Arrays) -> Tensors:
         """Copy a batch to the GPU, or into TensorFlow's own memory on a CPU."""
@@ -111,6 +110,10 @@ class TensorFlowSession:
             return None
         with self._preparation.phase("profile"):
             return self._profile(batch, self._preparation.workdir / PROFILE)
+
+    def fetch(self, pending: Tensors) -> Arrays:
+        """The outputs on the host."""
+        return {name: tensor.numpy() for name, tensor in pending.items()}
 
     def _profile(self, batch: Arrays, folder: Path) -> Profile:
         options = tf.profiler.experimental.ProfilerOptions(host_tracer_level=2, python_tracer_level=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.availability import missing_for_tf_trt
 from bench.backends.base import Preparation
-from bench.backends.cache import MODEL, ConversionCache, content_sha256
+from bench.backends.cache import KIND, MODEL, ConversionCache, content_sha256
 from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, choose_call, load, set_up
 from bench.backends.tftrt_convert import (
     Converter,
@@ -30,12 +31,16 @@ from bench.backends.tftrt_convert import (
 from bench.backends.tftrt_report import describe
 from bench.catalog import cache_dir
 from bench.conversion import Call, Conversion
-from bench.environment import gpus_and_driver
-from bench.errors import BackendUnavailable
+from bench.environment import gpus_and_driver, packages
+from bench.errors import BackendUnavailable, ConversionError
 from bench.ownlog import OwnLog
 from bench.record import Optimization
 
 SAVED, TABLES = "saved", "tables"  # folders of a conversion
+KEPT = "kept-by-tf-bench"  # a file that marks a folder as one that may be replaced
+STEERING = ("TF_TRT_", "NVIDIA_TF32_OVERRIDE")
+REPORTING = ("TF_TRT_SHOW_", "TF_TRT_EXPORT_", "TF_TRT_ALLOW_ENGINE_NATIVE_")
+LIBRARIES = ("nvidia-", "tensorrt")
 # What decides how a conversion turns out, beside the model, its input and the versions.
 SEGMENTS = ("precision_mode", "minimum_segment_size", "use_calibration", "use_dynamic_shape", "nodes_blacklist")
 ENGINES = (
@@ -155,7 +160,7 @@ def _with_tables(preparation: Preparation, cache: ConversionCache | None, steps:
         write_tables(made[0].tables(), folder)
         return {}
 
-    entry = cache.get({**_segments_key(preparation), "kind": "calibration tables"}, calibrate)
+    entry = cache.get({**_segments_key(preparation), KIND: "calibration tables"}, calibrate)
     if made:
         return made[0], False
     tables: Tables = read_tables(entry.folder)
@@ -182,10 +187,18 @@ def _segments_key(preparation: Preparation) -> dict[str, str]:
         MODEL: content_sha256(preparation.model_dir),
         "signature": f"{','.join(preparation.signature.tags)}:{preparation.signature.key}",
         **{name: json.dumps(getattr(optimization, name)) for name in SEGMENTS},
+        "edits": preparation.case.model.edits.model_dump_json(),
+        "variables": json.dumps(_steering_variables()),
         "TensorFlow": tf.__version__,
         "TensorRT": f"{_dotted(loaded)}, linked {_dotted(linked)}",
     }
     return {**key, "calibration": _calibration_key(preparation)} if is_calibrated(optimization) else key
+
+
+def _steering_variables() -> dict[str, str]:
+    """Environment variables that change what TF-TRT converts and TensorRT builds."""
+    names = sorted(name for name in os.environ if name.startswith(STEERING) and not name.startswith(REPORTING))
+    return {name: os.environ[name] for name in names}
 
 
 def _calibration_key(preparation: Preparation) -> str:
@@ -215,14 +228,21 @@ def _machine() -> dict[str, str]:
         "CUDA driver": cuda_driver or "unknown",
         "CUDA": str(build.get("cuda_version", "unknown")),
         "cuDNN": str(build.get("cudnn_version", "unknown")),
+        "packages": json.dumps({name: version for name, version in packages().items() if name.startswith(LIBRARIES)}),
     }
 
 
 def _keep(saved: Path, target: Path) -> None:
-    """Copy the converted model; one that lies there already gives way."""
-    if (target / "saved_model.pb").is_file():
+    """Copy the converted model; one that was kept there before gives way, and nothing else does."""
+    if target.exists() and any(target.iterdir()):
+        if not (target / KEPT).is_file():
+            raise ConversionError(
+                f"optimization_config.output_path: {str(target)!r} holds something else than a model that was "
+                "kept there before; name another folder, or empty it"
+            )
         shutil.rmtree(target)
     shutil.copytree(saved, target, dirs_exist_ok=True)
+    (target / KEPT).write_text("Written by tf-bench, which replaces this folder.\n", encoding="utf-8")
 
 
 def _dotted(version: tuple[int, ...]) -> str:

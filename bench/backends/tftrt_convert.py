@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2tensorrt.ops import gen_trt_ops
 from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.base import Arrays, Preparation
@@ -27,9 +30,33 @@ FAILURES = (RuntimeError, ValueError, NotImplementedError, AssertionError, tf.er
 class Converter(trt_convert.TrtGraphConverterV2):  # type: ignore[misc]
     """TF-TRT's own converter, whose calibration tables can be read, and given instead of calibrating."""
 
-    def __init__(self, given: Tables | None, **parameters: Any) -> None:
+    def __init__(self, given: Tables | None, nms_on_cpu: bool = False, **parameters: Any) -> None:
         super().__init__(**parameters)
-        self._given = given
+        self._given, self._nms_on_cpu = given, nms_on_cpu
+
+    def _run_conversion(self, meta_graph_def: Any) -> Any:
+        """Convert; nodes that an edit put on the CPU go there again, since TF-TRT clears all devices before."""
+        for node in meta_graph_def.graph_def.node if self._nms_on_cpu else ():
+            if "NonMaxSuppression" in node.name or "NonMaxSuppression" in node.op:
+                node.device = "/device:CPU:0"
+        return super()._run_conversion(meta_graph_def)
+
+    def put_given_tables(self) -> None:
+        """Use the given tables now: with dynamic shapes, build() would take calibrating to have built the engines."""
+        if self._given is not None and not self._calibrated:
+            self._execute_calibration(lambda: iter(()))
+
+    def drop_engines(self) -> None:
+        """Forget what was built while calibrating, for batches of another size than those to build for."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name in self.tables():
+                with contextlib.suppress(tf.errors.NotFoundError):  # none was built
+                    gen_trt_ops.serialize_trt_resource(
+                        resource_name=name,
+                        filename=f"{folder}/{name}",
+                        delete_resource=True,
+                        save_gpu_specific_engines=False,
+                    )
 
     def tables(self) -> dict[str, bytes]:
         """The calibration table of each engine; an empty one where calibration failed."""
@@ -83,10 +110,13 @@ def convert_and_build(preparation: Preparation, given: Tables | None, steps: Ste
     log = OwnLog()
     start = log.position()
     try:
-        converter = Converter(given, **_parameters(preparation))
+        converter = Converter(given, preparation.case.model.edits.force_nms_cpu, **_parameters(preparation))
         steps.begin("convert")
         converter.convert(calibration_input_fn=_calibration(preparation, given, steps))
         refuse_lowered_precision(preparation, log.lines(start) or ())
+        converter.put_given_tables()
+        if given is None and _calibrated_at_another_size(preparation):
+            converter.drop_engines()
         steps.begin("build")
         converter.build(input_fn=lambda: map(_tensors, batches_to_build(preparation)))
     except FAILURES as error:
@@ -114,6 +144,18 @@ def is_calibrated(optimization: Optimization) -> bool:
     return optimization.precision_mode == "INT8" and optimization.use_calibration
 
 
+def _calibrated_at_another_size(preparation: Preparation) -> bool:
+    """Whether calibration left engines behind that would serve batches in place of those that are to be built.
+
+    With an implicit batch dimension an engine serves its own batch size and smaller ones.
+    """
+    optimization = preparation.optimization
+    sizes = set(optimization.build_batch_sizes or (preparation.case.batch_size,))
+    return (
+        is_calibrated(optimization) and not optimization.use_dynamic_shape and sizes != {optimization.calib_batch_size}
+    )
+
+
 def refuse_empty(tables: Tables) -> None:
     """A calibration that gave nothing: TF-TRT then builds engines that are not INT8, and says so in its log alone."""
     empty = sorted(name for name, table in tables.items() if not table.strip())
@@ -126,8 +168,7 @@ def refuse_empty(tables: Tables) -> None:
 
 def batches_to_build(preparation: Preparation) -> Iterator[Arrays]:
     """One batch of each size to build for; the sample's images over and over."""
-    sizes = preparation.optimization.build_batch_sizes or (preparation.case.batch_size,)
-    for size in sizes:
+    for size in sorted(preparation.optimization.build_batch_sizes or (preparation.case.batch_size,)):
         yield {name: np.resize(array, (size, *array.shape[1:])) for name, array in preparation.sample.items()}
 
 

@@ -9,6 +9,7 @@ from bench.record import Case
 
 # What TF-TRT leaves out, and when it builds an engine, is logged at these levels alone.
 TF_TRT_VMODULE = "segment=1,trt_engine_op=1"
+NMS_OPS = ("CombinedNonMaxSuppression", *(f"NonMaxSuppressionV{number}" for number in (2, 3, 4, 5)))
 
 
 def worker_variables(case: Case, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -16,14 +17,23 @@ def worker_variables(case: Case, inherited: Mapping[str, str] = os.environ) -> d
     if case.optimization.backend != "tf-trt":
         return {"TF_CPP_VMODULE": case.tf_cpp_vmodule} if case.tf_cpp_vmodule else {}
     optimization = case.optimization
-    wanted = (case.tf_cpp_vmodule, inherited.get("TF_CPP_VMODULE"), TF_TRT_VMODULE)
     variables = {
         "TF_TRT_SHOW_DETAILED_REPORT": "1",
-        "TF_CPP_VMODULE": ",".join(text for text in wanted if text),  # the first word on a module counts
+        "TF_CPP_VMODULE": _merged(TF_TRT_VMODULE, inherited.get("TF_CPP_VMODULE"), case.tf_cpp_vmodule),
         "TF_CPP_MIN_LOG_LEVEL": "0",  # above 1, TF-TRT says nothing of fallbacks
     }
-    if optimization.nodes_blacklist:
-        variables["TF_TRT_OP_DENYLIST"] = ",".join(optimization.nodes_blacklist)
+    denied = (*optimization.nodes_blacklist, *(NMS_OPS if case.model.edits.force_nms_cpu else ()))
+    if denied:
+        variables["TF_TRT_OP_DENYLIST"] = ",".join(denied)
     if not optimization.use_function_backup:
         variables["TF_TRT_ALLOW_ENGINE_NATIVE_SEGMENT_EXECUTION"] = "False"
     return variables
+
+
+def _merged(*wanted: str | None) -> str:
+    """The highest level of each module: TensorFlow heeds the last word on one."""
+    levels: dict[str, int] = {}
+    for word in ",".join(text for text in wanted if text).split(","):
+        module, _, level = word.partition("=")
+        levels[module] = max(levels.get(module, 0), int(level) if level.isdecimal() else 0)
+    return ",".join(f"{module}={level}" for module, level in levels.items())

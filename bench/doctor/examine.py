@@ -157,6 +157,8 @@ def _failure(answers: Answers) -> str:
 def _model_question(model: str) -> tuple[str, ...]:
     """What to ask the probe about a card's name or a folder."""
     if model not in names("models"):
+        if Path(model).is_file():
+            raise CatalogError(f"--model: {model!r} is a file: name a card, or the folder of a SavedModel")
         if Path(model).exists() or os.sep in model:
             return "model", str(saved_model_in(Path(model), "--model"))
         raise CatalogError(f"--model: no card and no folder {model!r}{nearest(model, names('models'))}")

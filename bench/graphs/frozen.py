@@ -93,7 +93,7 @@ def write_graph(frozen: Frozen, path: Path) -> None:
 
 def reason(error: Exception) -> str:
     """The line of TensorFlow's message that tells something."""
-    empty = ("Graph execution error:", "Detected at node", "Exception encountered when")
+    empty = ("Graph execution error:", "Detected at node", "Exception encountered when", "Node:")
     lines = (line.strip() for line in str(error).splitlines())
     return next((line for line in lines if line and not line.startswith(empty)), type(error).__name__)[:500]
 

@@ -24,7 +24,9 @@ def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) ->
     build = getattr(tf.keras.applications, name, None)
     if build is None or not name[0].isupper():
         known = [n for n in dir(tf.keras.applications) if n[0].isupper()]
-        raise ModelError(f"keras_application: no architecture {name!r} in this TensorFlow{nearest(name, known)}")
+        raise ModelError(
+            f"model_config.keras_application: no architecture {name!r} in this TensorFlow{nearest(name, known)}"
+        )
     tf.keras.utils.set_random_seed(seed)
     network = build(weights=None, input_shape=(*image_shape, 3))
     spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
@@ -35,7 +37,7 @@ def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) ->
 def save_keras(path: Path, target: Path) -> None:
     """Save the model of a .keras or .h5 file in inference mode; an error names what would still train."""
     network = _load(path)
-    leaves = tf.nest.flatten(network.inputs and network.input)
+    leaves = tf.nest.flatten(_inputs(network))
     if not leaves:
         raise ModelError(f"{path}: its inputs are not known: save a model that was built with keras.Input")
     for layer in _training_layers(network):
@@ -48,6 +50,14 @@ def save_keras(path: Path, target: Path) -> None:
         return _named(network, network(tf.nest.pack_sequence_as(network.input, list(tensors)), training=False))
 
     _save(network, tf.function(call, input_signature=specs, autograph=False), target, path)
+
+
+def _inputs(network: Any) -> Any:
+    """The model's inputs; None of a Sequential that was never told them."""
+    try:
+        return network.inputs and network.input
+    except AttributeError:
+        return None
 
 
 def _load(path: Path) -> Any:

@@ -29,7 +29,9 @@ def read_signature(model_dir: Path, key: str = SERVING_SIGNATURE, tags: frozense
     signatures = meta_graph(model_dir, tags).signature_def
     if key not in signatures:
         known = ", ".join(sorted(k for k in signatures if not k.startswith("__"))) or "none"
-        raise ModelError(f"{model_dir}: no signature {key!r}; it has: {known}")
+        raise ModelError(
+            f"model_config.input_saved_model_signature_key: {key!r}: {model_dir} has no such signature; it has: {known}"
+        )
     return Signature(_specs(signatures[key].inputs), _specs(signatures[key].outputs), key, tuple(sorted(tags)))
 
 
@@ -51,7 +53,10 @@ def meta_graph(model_dir: Path, tags: frozenset[str]) -> Any:
         if set(meta_graph.meta_info_def.tags) == tags:
             return meta_graph
     known = "; ".join(",".join(sorted(m.meta_info_def.tags)) for m in message.meta_graphs) or "none"
-    raise ModelError(f"{model_dir}: no graph tagged {','.join(sorted(tags))!r}; it has: {known}")
+    raise ModelError(
+        f"model_config.input_saved_model_tags: {','.join(sorted(tags))!r}: {model_dir} has no graph of these tags; "
+        f"it has: {known}"
+    )
 
 
 def _specs(tensors: Any) -> tuple[TensorSpec, ...]:

@@ -26,6 +26,12 @@ def evaluated_batches(case: Case, signature: Signature, limit: int) -> Iterator[
     return iterate_batches(items, case.batch_size, _loader(case, signature, case.image_shape))
 
 
+def first_batch(case: Case, signature: Signature) -> Array:
+    """The dataset's first batch, decoded and preprocessed in this thread."""
+    load = _loader(case, signature, case.image_shape)
+    return np.stack([load(item) for item in list_items(case.dataset, min(case.batch_size, case.num_images))])
+
+
 def timed_batches(case: Case, signature: Signature) -> Sequence[TimedBatch]:
     """The batches that the timed loop goes round: the dataset's first ones, held in bounded memory."""
     pool: list[TimedBatch] = []

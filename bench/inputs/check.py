@@ -21,6 +21,7 @@ from bench.errors import BenchError, DataError
 from bench.inputs.items import Item, choose_items, list_items
 from bench.record import Dataset
 
+CALIBRATION_KEY = "optimization_config.calib_images_dir or calib_dataset"
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
 
 
@@ -36,12 +37,22 @@ def check_data(
     items = list_items(dataset, num_images)
     _check_images(items)
     if calibration is not None and calibration.format != "synthetic":
-        ours = choose_items(list_items(calibration, None), num_calibration, seed)
-        if len(ours) < batch:
-            raise DataError(f"{len(ours)} calibration images do not fill one batch of calib_batch_size {batch}")
-        _check_images(ours)
-        refuse_overlap(items, ours)
+        try:
+            _check_calibration(items, choose_items(list_items(calibration, None), num_calibration, seed), batch)
+        except DataError as error:
+            raise CalibrationError(str(error)) from error
     return len(items)
+
+
+class CalibrationError(DataError):
+    """What is wrong with the images to calibrate with."""
+
+
+def _check_calibration(evaluated: Sequence[Item], ours: Sequence[Item], batch: int) -> None:
+    if len(ours) < batch:
+        raise DataError(f"{len(ours)} calibration images do not fill one batch of calib_batch_size {batch}")
+    _check_images(ours)
+    refuse_overlap(evaluated, ours)
 
 
 def refuse_overlap(evaluated: Sequence[Item], calibration: Sequence[Item]) -> None:
@@ -105,7 +116,8 @@ def main() -> int:
             request["seed"],
         )
     except BenchError as error:
-        print(json.dumps({"error": str(error)}))
+        key = CALIBRATION_KEY if isinstance(error, CalibrationError) else "benchmark_config"
+        print(json.dumps({"error": str(error), "key": key}))
         return error.exit_code
     print(json.dumps({"num_images": count}))
     return 0

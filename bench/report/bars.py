@@ -17,11 +17,13 @@ from bench.statistics import ACCURACY_METRICS
 
 LABEL_WIDTH = 34
 LINE_INCHES = 0.17
+LONGEST_WHISKER = 1.5  # times the largest figure: an interval that knows no upper end does not flatten the bars
+_WHISKER: dict[str, Any] = {"colors": "#a11717", "linewidth": 1.6}
 
 
 @dataclass(frozen=True)
 class Bars:
-    """What a picture of bars shows: a bar's length, and a second figure as a mark on it."""
+    """What a picture of bars shows: a bar's length, a second figure as a mark on it, and whiskers on either."""
 
     title: str
     axis: str
@@ -31,10 +33,15 @@ class Bars:
     mark_symbol: str = ""
     remark: Callable[[Column, Comparison], str] = lambda column, comparison: ""
     only_measured: bool = False
+    bounded: tuple[str, ...] = ()  # the statistics whose intervals are drawn
 
 
 def _value(name: str) -> Callable[[Column], float | None]:
     return lambda column: column.summary.values.get(name)
+
+
+def _bounds(column: Column, bars: Bars) -> list[tuple[float, float]]:
+    return [column.summary.bounds[name] for name in bars.bounded if name in column.summary.bounds]
 
 
 def _accuracy(column: Column) -> float | None:
@@ -57,6 +64,7 @@ LATENCY = Bars(
     _value("p90_latency_ms"),
     "90th percentile (second figure)",
     "|",
+    bounded=("avg_latency_ms", "p90_latency_ms"),
 )
 THROUGHPUT = Bars(
     "Throughput",
@@ -65,6 +73,7 @@ THROUGHPUT = Bars(
     _value("throughput_fps"),
     "with several batches in flight (second figure)",
     "D",
+    bounded=("avg_throughput_fps", "throughput_fps"),
 )
 ACCURACY = Bars(
     "Accuracy",
@@ -122,10 +131,11 @@ def _height(text: str) -> float:
 
 def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
     cases = [(place, place.column) for place in places if place.column is not None]
-    lengths = [bars.length(column) or 0 for _, column in cases]
-    span = max(*lengths, *(bars.mark(column) or 0 for _, column in cases), 1e-12)
+    figures = (figure(column) or 0 for _, column in cases for figure in (bars.length, bars.mark))
+    limit = LONGEST_WHISKER * max(*figures, 1e-12)
+    span = max(*(_end(column, bars, limit) for _, column in cases), 1e-12 * limit)
     for place, column in cases:
-        _draw_case(axes, place, column, bars, span)
+        _draw_case(axes, place, column, bars, span, limit)
     for place in places:
         if place.column is None:
             axes.text(0.008, place.y, place.text, transform=axes.get_yaxis_transform(), va="center", weight="bold")
@@ -134,12 +144,12 @@ def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
     axes.set_xlim(0, 1.3 * span)
     axes.set_xlabel(bars.axis)
     axes.grid(axis="x")
-    if any(bars.mark(column) is not None for _, column in cases):
-        handle = Line2D([], [], **_mark_look(bars))
-        axes.figure.legend(handles=[handle], labels=[bars.mark_text], loc="outside lower right", frameon=False)
+    handles = list(_handles([column for _, column in cases], bars))
+    if handles:
+        axes.figure.legend(handles=handles, loc="outside lower right", frameon=False, ncols=2)
 
 
-def _draw_case(axes: Axes, place: _Place, column: Column, bars: Bars, span: float) -> None:
+def _draw_case(axes: Axes, place: _Place, column: Column, bars: Bars, span: float, limit: float) -> None:
     length, mark = bars.length(column), bars.mark(column)
     if length is None and mark is None:
         failure = column.record.failure
@@ -148,11 +158,28 @@ def _draw_case(axes: Axes, place: _Place, column: Column, bars: Bars, span: floa
         return
     if length is not None:
         axes.barh(place.y, length, height=1.1, color=fill(column), hatch=hatch(column), edgecolor="#222222")
+    for low, high in _bounds(column, bars):
+        axes.hlines(place.y, low, min(high, limit), **_WHISKER)
+        axes.vlines([end for end in (low, high) if end <= limit], place.y - 0.25, place.y + 0.25, **_WHISKER)
     if mark is not None:
         axes.plot([mark], [place.y], **_mark_look(bars))
     text = " / ".join(NO_VALUE if value is None else significant(value) for value in (length, mark))
     text = text.removesuffix(f" / {NO_VALUE}") + bars.remark(column, place.comparison)
-    axes.text(max(length or 0, mark or 0) + 0.02 * span, place.y, text, va="center")
+    axes.text(_end(column, bars, limit) + 0.02 * span, place.y, text, va="center")
+
+
+def _end(column: Column, bars: Bars, limit: float) -> float:
+    """Where all that is drawn for a case ends; a whisker that is cut off at the limit has no cap."""
+    ends = [min(high, limit) for _, high in _bounds(column, bars)]
+    return max(bars.length(column) or 0, bars.mark(column) or 0, *ends)
+
+
+def _handles(columns: Sequence[Column], bars: Bars) -> Iterator[Line2D]:
+    if any(_bounds(column, bars) for column in columns):
+        look = {"color": _WHISKER["colors"], "linewidth": _WHISKER["linewidth"]}
+        yield Line2D([], [], label="95 % interval within this run", **look)
+    if any(bars.mark(column) is not None for column in columns):
+        yield Line2D([], [], label=bars.mark_text, **_mark_look(bars))
 
 
 def _mark_look(bars: Bars) -> dict[str, Any]:

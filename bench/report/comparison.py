@@ -8,6 +8,7 @@ from itertools import chain
 
 from bench.record import Record
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
+from bench.validity import problems
 
 RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup")
 
@@ -29,13 +30,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One statistic of all columns: a value, or why there is none."""
+    """One statistic of all columns: a value and its interval, or why there is none."""
 
     name: str
     unit: str
     text: str
     values: tuple[float | None, ...]
     absent: tuple[str | None, ...]
+    bounds: tuple[tuple[float, float] | None, ...]
+    unbounded: tuple[str | None, ...]
     higher_is_better: bool | None = None
     is_difference: bool = False
 
@@ -139,6 +142,8 @@ def _row(metric: Metric, columns: Sequence[Column], native: Record | None) -> Ro
         text=metric.text,
         values=tuple(column.summary.values.get(metric.name) for column in columns),
         absent=tuple(_absent(metric.name, column, native) for column in columns),
+        bounds=tuple(column.summary.bounds.get(metric.name) for column in columns),
+        unbounded=tuple(column.summary.unbounded.get(metric.name) for column in columns),
         higher_is_better=metric.higher_is_better,
     )
 
@@ -159,6 +164,8 @@ def _difference(row: Row, columns: Sequence[Column], native: Record | None) -> I
         text=f"{row.name} less that of the native case",
         values=tuple(None if value is None else value - theirs for value in row.values),
         absent=(None,) * len(columns),
+        bounds=(None,) * len(columns),
+        unbounded=(None,) * len(columns),
         is_difference=True,
     )
 
@@ -179,6 +186,10 @@ def _notes(column: Column) -> Iterator[str]:
         if not count:
             yield f"{case.model.name}: the edit {name} found nothing to change"
     yield from (f"{label}: {note}" for note in _backend_notes(column.record, column.broken))
+    yield from (f"{label}: not valid: {reason}" for reason in problems(column.record))
+    yield from (
+        f"{label}: {diagnosis}" for diagnosis in (column.record.stages.diagnoses() if column.record.stages else ())
+    )
     yield from (f"{label}: {note}" for note in column.record.notes)
 
 

@@ -11,13 +11,14 @@ from bench.statistics import Summary
 def original_statistics(record: Record, summary: Summary) -> str:
     """`map`, `avg_latency_ms`, `avg_throughput_fps` and `runtimes_ms` as the original wrote them, and all others.
 
-    What cannot be said is null, with its reason under `absent`.
+    What cannot be said is null, with its reason under `absent`; 95 % intervals within the run are under `bounds`.
     """
     samples = record.latency.times_ns if record.latency is not None else ()
     statistics: dict[str, object] = {
         **summary.values,
         **dict.fromkeys(summary.absent),
         "absent": dict(summary.absent),
+        "bounds": {name: list(pair) for name, pair in summary.bounds.items()},
         "runtimes_ms": [time / 1e6 for time in samples],
         "case": record.case.id,
         "backend": record.case.optimization.backend,

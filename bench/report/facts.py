@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from statistics import median
 
 from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
@@ -85,6 +86,40 @@ def conversion_facts(conversion: Conversion | None) -> Facts:
 def edit_facts(edits: Mapping[str, int] | None) -> Facts:
     """How often each edit of the model's graph was made."""
     return _present((f"edit {name}", _made(count)) for name, count in (edits or {}).items())
+
+
+def stage_facts(record: Record) -> Facts:
+    """The stages of an inference of one batch, timed one by one; and what is left of the latency."""
+    if record.stages is None or record.latency is None or not record.latency.times_ns:
+        return ()
+    left = record.stages.remainder_ms(median(record.latency.times_ns) / 1e6)
+    stages = tuple((name, f"{ms:.3f}") for name, ms in record.stages.median_ms().items())
+    return (*stages, ("left of the median latency", f"{left:.3f}"))
+
+
+def machine_facts(record: Record) -> Facts:
+    """What the machine did while the case measured."""
+    telemetry = record.telemetry
+    if telemetry is None:
+        return ()
+    measured, gpu = telemetry.window(), telemetry.gpu
+    fields = {} if measured is None else measured.fields
+    energies = (
+        (f"energy, {energy.loop}", f"{energy.joules_per_image:.3g} J an image, idle power included")
+        for energy in telemetry.energy
+        if energy.joules_per_image is not None
+    )
+    stolen = None if measured is None or measured.stolen_share is None else percent(measured.stolen_share)
+    return _present(
+        [
+            ("clock policy", None if gpu is None else f"{gpu.clock_policy}: {gpu.clock_policy_reason}"),
+            *((name, f"{s.min:g} to {s.max:g}, median {s.median:g}") for name, s in fields.items()),
+            *energies,
+            ("CPU time stolen by the hypervisor", stolen),
+            ("other processes on the GPU", ", ".join(str(process.pid) for process in telemetry.foreign) or None),
+            ("telemetry", telemetry.failed),
+        ]
+    )
 
 
 def phase_facts(record: Record) -> Facts:

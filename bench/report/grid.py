@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.report.comparison import Column, Comparison, Row
 
 NO_VALUE = "–"
 FAILED = "-"
+LEGEND = "Intervals are of 95 % and within this run: the spread between processes is not in them."
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
     "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p95_latency_ms", "p99_latency_ms",
@@ -25,10 +26,12 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class Cell:
-    """One value as text; `best` asks for emphasis."""
+    """One value as text; `best` asks for emphasis. Its interval as a share of the value, and as low and high."""
 
     text: str
     best: bool = False
+    spread: str = ""
+    interval: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table's lines, and what is to be said below it."""
+    """A table's lines, and what is to be said below it; `legend` says what its intervals are."""
 
     labels: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -51,6 +54,7 @@ class Grid:
     failures: tuple[str, ...]
     broken: tuple[str, ...]
     notes: tuple[str, ...]
+    legend: tuple[str, ...] = ()
 
 
 def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
@@ -63,13 +67,19 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
     if comparison.failures or comparison.broken:
         lines.append(_failure_line(comparison.columns))
     unseen = filter(None, (_unseen(row, comparison.columns) for row in chosen if row not in shown))
+    bounded = any(cell.spread for line in lines for cell in line.cells)
     return Grid(
         labels=tuple(plain(column.label) for column in comparison.columns),
         lines=tuple(lines),
-        footnotes=(*(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)), *unseen),
+        footnotes=(
+            *(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)),
+            *unseen,
+            *_unbounded(shown, comparison.columns),
+        ),
         failures=tuple(describe_failure(column) for column in comparison.failures),
         broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
+        legend=(LEGEND,) if bounded else (),
     )
 
 
@@ -92,6 +102,23 @@ def difference(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:+.4f}" if abs(value) >= 0.00005 else f"{value:+.0e}"
+
+
+def spread(value: float, bounds: tuple[float, float]) -> str:
+    """How far an interval reaches from its value, to the side where it reaches farther: "±0.41 %"."""
+    share = round(100 * max(bounds[1] - value, value - bounds[0], 0) / value, 6)
+    if 0 < share < 0.005:
+        return "±<0.01 %"
+    decimals = 0 if share == 0 or share >= 9.95 else 1 if share >= 0.995 else 2
+    return f"±{share:.{decimals}f} %"
+
+
+def interval(bounds: tuple[float, float]) -> str:
+    """Low and high, with as many digits as tell them apart, four to seven."""
+    low, high = bounds
+    apart = math.log10(high / (high - low)) if high > low > 0 else 0
+    digits = min(max(4, math.ceil(apart) + 2), 7)
+    return f"{significant(low, digits)} to {significant(high, digits)}"
 
 
 def describe_failure(column: Column) -> str:
@@ -124,10 +151,14 @@ def _line(row: Row, columns: Sequence[Column], footnotes: dict[str, None]) -> Li
     cells = tuple(
         Cell(_missing(row.name, reason, column, footnotes))
         if text is None
-        else Cell(text, text in best and not column.failed and not column.broken)
-        for text, reason, column in zip(texts, row.absent, columns, strict=True)
+        else Cell(text, text in best and not column.failed and not column.broken, *_bounds(value, bounds))
+        for text, value, bounds, reason, column in zip(texts, row.values, row.bounds, row.absent, columns, strict=True)
     )
     return Line(row.name, unit, row.text, cells)
+
+
+def _bounds(value: float | None, bounds: tuple[float, float] | None) -> tuple[str, str]:
+    return (spread(value, bounds), interval(bounds)) if value and bounds is not None else ("", "")
 
 
 def _number(row: Row, value: float) -> str:
@@ -161,6 +192,21 @@ def _missing(name: str, reason: str | None, column: Column, footnotes: dict[str,
 def _unseen(row: Row, columns: Sequence[Column]) -> str:
     reasons = [reason for reason, column in zip(row.absent, columns, strict=True) if reason and not column.failed]
     return plain(f"no {row.name}: {'; '.join(dict.fromkeys(reasons))}") if reasons else ""
+
+
+def _unbounded(rows: Sequence[Row], columns: Sequence[Column]) -> Iterator[str]:
+    """Why values have no interval, once for all cases and statistics that it is true of."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for row in rows:
+        for reason, column in zip(row.unbounded, columns, strict=True):
+            if reason:
+                found.setdefault(reason, {}).setdefault(row.name, []).append(column.label)
+    for reason, names in found.items():
+        values = [sum(value is not None for value in row.values) for row in rows if row.name in names]
+        everywhere = values == [len(labels) for labels in names.values()]
+        labels = dict.fromkeys(label for each in names.values() for label in each)
+        where = "" if everywhere else f" ({', '.join(labels)})"
+        yield plain(f"no interval of {', '.join(names)}{where}: {reason}")
 
 
 def _mark(number: int) -> str:

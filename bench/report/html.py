@@ -13,7 +13,15 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from bench.record import Check, Environment
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
-from bench.report.facts import Facts, case_facts, conversion_facts, environment_facts, phase_facts
+from bench.report.facts import (
+    Facts,
+    case_facts,
+    conversion_facts,
+    environment_facts,
+    machine_facts,
+    phase_facts,
+    stage_facts,
+)
 from bench.report.grid import Grid, describe_broken, describe_failure, lay_out, plain
 from bench.report.listing import Listing
 from bench.report.profiled import profile_facts, profile_listings
@@ -82,6 +90,8 @@ def _case(column: Column) -> _Case:
     tables = (
         ("Case", case_facts(record) + notes),
         ("Phases (s)", phase_facts(record)),
+        ("Stages (ms)", stage_facts(record)),
+        ("Machine while measuring", machine_facts(record)),
         ("Conversion", conversion_facts(record.conversion)),
         ("What ran", profile_facts(record)),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +24,7 @@ from bench.report.listing import Listing
 from bench.report.markup import escape, markdown_table
 from bench.report.profiled import profile_listings
 from bench.report.story import making, ran, stories
-from bench.statistics import METRICS
+from bench.statistics import BOUNDED, METRICS
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",
@@ -50,6 +51,19 @@ class _Hanging:
             yield from (Text(line.replace(TIE, " "), style=self.style) for line in lines)
 
 
+@dataclass(frozen=True)
+class _Fitting:
+    """A table with its intervals beside the values, or below them where the screen is too narrow for that."""
+
+    beside: Table
+    below: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        unlimited = options.update(max_width=10_000)
+        fits = Measurement.get(console, unlimited, self.beside).maximum <= options.max_width
+        yield self.beside if fits else self.below
+
+
 def rich_tables(comparisons: Sequence[Comparison]) -> Group:
     """The main figures of all comparisons, for an 80-column screen."""
     return Group(*(part for comparison in comparisons for part in _screen(comparison)))
@@ -70,16 +84,19 @@ def markdown(
 
 
 def csv_text(comparisons: Sequence[Comparison]) -> str:
-    """One line per case: what it was, and every statistic in full precision."""
+    """One line per case: what it was, and every statistic in full precision; then the ends of the intervals."""
     columns = [column for comparison in comparisons for column in comparison.columns]
     others = {name for column in columns for name in column.summary.values if name not in METRICS}
     metrics = [*METRICS, *sorted(others)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*CSV_CASE, *metrics])
+    ends = [(name, end) for name in metrics if name in BOUNDED for end in ("low", "high")]
+    writer.writerow([*CSV_CASE, *metrics, *(f"{name}_{end}" for name, end in ends)])
     for column in columns:
-        values = column.summary.values
-        writer.writerow([*_csv_case(column), *(repr(values[name]) if name in values else "" for name in metrics)])
+        values, bounds = column.summary.values, column.summary.bounds
+        figures = [repr(values[name]) if name in values else "" for name in metrics]
+        figures += [repr(bounds[name][end == "high"]) if name in bounds else "" for name, end in ends]
+        writer.writerow([*_csv_case(column), *figures])
     return text.getvalue()
 
 
@@ -87,38 +104,51 @@ def _screen(comparison: Comparison) -> Iterator[RenderableType]:
     wide = len(comparison.columns) > COLUMNS_ON_SCREEN
     grid = lay_out(comparison, SCREEN_OF_MANY if wide else SCREEN)
     yield Text(plain(comparison.title), style="bold")
-    yield _one_line_per_case(grid) if wide else _one_column_per_case(grid)
+    dress = _one_line_per_case if wide else _one_column_per_case
+    yield _Fitting(dress(grid, " "), dress(grid, "\n"))
     for line in grid.broken:
         yield _Hanging(f"BROKEN {line}", style="bold")
-    for line in (*grid.footnotes, *grid.failures, *(f"note: {note}" for note in grid.notes)):
-        yield _Hanging(line)
+    notes = (f"note: {note}" for note in grid.notes)
+    yield from map(_Hanging, (*grid.legend, *grid.footnotes, *grid.failures, *notes))
     yield from (_Hanging(f"{labels}: {text}") for labels, text in stories(comparison.columns, brief=wide))
     yield Text("")
 
 
-def _one_column_per_case(grid: Grid) -> Table:
+def _one_column_per_case(grid: Grid, joint: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", no_wrap=True)
     table.add_column("unit", no_wrap=True)
     for label in grid.labels:
         table.add_column(Text(label), justify="right", overflow="fold")
+    room = [_room(cells) for cells in zip(*(line.cells for line in grid.lines), strict=True)]
     for line in grid.lines:
-        table.add_row(Text(line.name), line.unit, *(_rich(cell) for cell in line.cells))
+        cells = (_rich(cell, joint, wide) for cell, wide in zip(line.cells, room, strict=True))
+        table.add_row(Text(line.name), line.unit, *cells)
     return table
 
 
-def _one_line_per_case(grid: Grid) -> Table:
+def _one_line_per_case(grid: Grid, joint: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("", overflow="fold")
+    width = LONGEST_NUMBER if joint == "\n" else None
     for line in grid.lines:
-        table.add_column(Text(line.name.replace("_", " ")), justify="right", width=LONGEST_NUMBER)
+        table.add_column(Text(line.name.replace("_", " ")), justify="right", width=width, min_width=LONGEST_NUMBER)
+    room = [_room(line.cells) for line in grid.lines]
     for number, label in enumerate(grid.labels):
-        table.add_row(Text(label), *(_rich(line.cells[number]) for line in grid.lines))
+        cells = (_rich(line.cells[number], joint, wide) for line, wide in zip(grid.lines, room, strict=True))
+        table.add_row(Text(label), *cells)
     return table
 
 
-def _rich(cell: Cell) -> Text:
-    return Text(cell.text, style="bold" if cell.best else "")
+def _room(cells: Iterable[Cell]) -> int:
+    return max((len(cell.spread) for cell in cells), default=0)
+
+
+def _rich(cell: Cell, joint: str, room: int) -> Text:
+    """A value and its interval; beside it, the value stands above those without an interval."""
+    text = Text(cell.text, style="bold" if cell.best else "")
+    spread = cell.spread.rjust(room) if joint == " " else cell.spread
+    return text.append(f"{joint}{spread}", style="not bold dim") if spread else text
 
 
 def _verdict(verdict: str, checks: Sequence[Check]) -> str:
@@ -134,7 +164,8 @@ def _section(comparison: Comparison) -> str:
     grid = lay_out(comparison)
     head = ["", "unit", *(escape(label) for label in grid.labels)]
     rows = [[escape(line.name), line.unit, *(_strong(cell) for cell in line.cells)] for line in grid.lines]
-    remarks = [*(f"Broken: {line}" for line in grid.broken), *grid.footnotes, *grid.failures, *grid.notes]
+    broken = (f"Broken: {line}" for line in grid.broken)
+    remarks = [*broken, *grid.legend, *grid.footnotes, *grid.failures, *grid.notes]
     parts = [f"## {escape(comparison.title)}", markdown_table([head, *rows], range(2, len(head)))]
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
     parts += [part for column in comparison.columns for part in _case(column)]
@@ -163,8 +194,8 @@ def _listing(listing: Listing) -> str:
 
 
 def _strong(cell: Cell) -> str:
-    text = escape(cell.text)
-    return f"**{text}**" if cell.best else text
+    text = f"**{escape(cell.text)}**" if cell.best else escape(cell.text)
+    return f"{text} ({cell.interval})" if cell.interval else text
 
 
 def _csv_case(column: Column) -> Iterable[str]:

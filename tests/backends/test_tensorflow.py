@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,31 @@ def test_variables_live_as_long_as_the_session(saved: Path) -> None:
     session = open_session(saved, images(1))
     gc.collect()
     assert session.infer({"images": images(1)})["averages"].shape == (1, 4)
+
+
+@pytest.mark.parametrize("call", ["function", "eager"])
+def test_nothing_is_ever_retraced(saved: Path, call: str) -> None:
+    """What is called is one concrete function either way, whatever the shapes: validity.py needs no rule for it."""
+    session = open_session(saved, images(2), None, call=call)
+    called = session._function if call == "function" else session._keep.signatures["serving_default"]
+    assert isinstance(called, tf.types.experimental.ConcreteFunction)
+    for batch in (images(2), images(2, 9, 10), images(3)):
+        session.infer({"images": batch})
+
+
+def test_python_runs_while_tracing_alone(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces: list[Any] = []
+
+    def spy(outputs: Any, names: Sequence[str]) -> Any:
+        traces.append(names)
+        return _with_names(outputs, names)
+
+    monkeypatch.setattr("bench.backends.tensorflow._with_names", spy)
+    session = open_session(saved, images(2), None)
+    for batch in (images(2), images(2, 9, 10), images(3)):
+        session.infer({"images": batch})
+        session.launch(session.stage({"images": batch}))
+    assert len(traces) == 1
 
 
 def test_nothing_was_converted(saved: Path) -> None:

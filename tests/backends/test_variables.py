@@ -9,6 +9,7 @@ import pytest
 
 from bench.backends.variables import worker_variables
 from bench.launch import run_worker
+from bench.record import Edits
 from tests.factory import make_case, make_optimization
 
 
@@ -39,10 +40,17 @@ def test_other_backends_get_the_users_logging_alone(precision: str, backend: str
     assert worker_variables(asked, {}) == {"TF_CPP_VMODULE": "segment=2"}
 
 
-def test_the_config_goes_before_the_environment_and_both_before_the_default() -> None:
-    case = make_case(optimization=make_optimization("FP16"), tf_cpp_vmodule="segment=3")
-    wanted = worker_variables(case, {"TF_CPP_VMODULE": "convert_graph=1"})["TF_CPP_VMODULE"]
-    assert wanted == "segment=3,convert_graph=1,segment=1,trt_engine_op=1"
+def test_of_several_words_on_a_module_the_highest_level_counts() -> None:
+    case = make_case(optimization=make_optimization("FP16"), tf_cpp_vmodule="segment=3,trt_engine_op=0")
+    wanted = worker_variables(case, {"TF_CPP_VMODULE": "convert_graph=1,segment=2"})["TF_CPP_VMODULE"]
+    assert wanted == "segment=3,trt_engine_op=1,convert_graph=1"
+
+
+def test_suppression_that_is_to_run_on_the_cpu_is_in_no_engine() -> None:
+    case = make_case(optimization=make_optimization("FP16", nodes_blacklist=("Softmax",)))
+    edited = case.model.model_copy(update={"edits": Edits(force_nms_cpu=True)})
+    denied = worker_variables(case.model_copy(update={"model": edited}), {})["TF_TRT_OP_DENYLIST"].split(",")
+    assert denied[:2] == ["Softmax", "CombinedNonMaxSuppression"] and "NonMaxSuppressionV5" in denied
 
 
 def test_a_worker_starts_with_them(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.backends.base import Arrays, Preparation, Session, Signature
 from bench.backends.null import NullSession
 from bench.inputs.batches import TimedBatch
+from bench.measure.goal import exactly
 from bench.measure.loop import time_latency
 from tests.factory import make_case
 from tests.faults import ROOT
@@ -81,10 +82,10 @@ def test_latency_is_within_two_percent_of_a_bare_loop(make: Callable[[], tuple[S
 
 def _compare(session: Session, arrays: Arrays) -> float:
     """The harness's median over a bare loop's, of blocks that take turns, so that both see the same weather."""
-    ratios = []
+    ratios, goal = [], exactly(BLOCK)
     for _ in range(ROUNDS):
         before = median(bare_loop(session, arrays, BLOCK))
-        ours = median(time_latency(session, [TimedBatch(arrays, 1)], BLOCK).times_ns)
+        ours = median(time_latency(session, [TimedBatch(arrays, 1)], goal).times_ns)
         after = median(bare_loop(session, arrays, BLOCK))
         ratios.append(2 * ours / (before + after))
     return median(ratios)
@@ -94,13 +95,13 @@ def test_an_iteration_of_null_costs_under_20_microseconds(benchmark: BenchmarkFi
     batches = [TimedBatch({"images": np.zeros((1, 8, 8, 3), np.uint8)}, 1)] * 4
     session = NullSession({})
     with small_heap():
-        benchmark.pedantic(time_latency, (session, batches, 2000), rounds=10)  # type: ignore[no-untyped-call]
+        benchmark.pedantic(time_latency, (session, batches, exactly(2000)), rounds=10)  # type: ignore[no-untyped-call]
     if benchmark.stats is not None:  # None where benchmarks are disabled
         assert benchmark.stats.stats.min / 2000 < 20e-6
 
 
 def test_null_itself_reports_less_than_5_microseconds() -> None:
-    samples = time_latency(NullSession({}), [TimedBatch({}, 1)], 2000)
+    samples = time_latency(NullSession({}), [TimedBatch({}, 1)], exactly(2000))
     assert len(samples.times_ns) == 2000
     assert 0 <= min(samples.times_ns) <= median(samples.times_ns) < 5000
 

@@ -12,6 +12,7 @@ from bench.backends.base import Arrays
 from bench.backends.null import NullSession
 from bench.inputs.batches import TimedBatch
 from bench.measure import loop
+from bench.measure.goal import exactly
 from bench.measure.loop import (
     BLOCKS,
     time_compute,
@@ -20,17 +21,9 @@ from bench.measure.loop import (
     without_garbage_collection,
 )
 from bench.record import Samples
+from tests.measure.simulated import MS, Clock
 
-MS = 1_000_000
-
-
-class Clock:
-    """Nanoseconds that pass only when told to."""
-
-    now = 0
-
-    def __call__(self) -> int:
-        return self.now
+EXACT = "num_iterations reached"
 
 
 class ScriptedSession(NullSession):
@@ -75,21 +68,21 @@ def batches(*images: int) -> list[TimedBatch]:
 
 
 def test_latency_keeps_every_sample_in_order_and_goes_round_the_batches(session: ScriptedSession) -> None:
-    samples = time_latency(session, batches(4, 4, 3), 7)
+    samples = time_latency(session, batches(4, 4, 3), exactly(7))
     assert samples.times_ns == tuple(i * MS for i in range(1, 8))
     assert session.calls == [f"infer {i % 3}" for i in range(7)]
     assert samples.images == (4, 4, 3, 4, 4, 3, 4)
 
 
 def test_no_iterations_give_no_samples(session: ScriptedSession) -> None:
-    assert time_latency(session, batches(4), 0) == Samples(times_ns=(), images=())
+    assert time_latency(session, batches(4), exactly(0)) == Samples(times_ns=(), images=(), ended=EXACT)
     assert session.calls == []
 
 
 def test_compute_stages_once_and_waits_after_each_launch(session: ScriptedSession) -> None:
-    samples = time_compute(session, batches(4, 3), 3)
+    samples = time_compute(session, batches(4, 3), exactly(3))
     assert session.calls == ["stage 0", *["launch", "wait"] * 4]  # the first pair is not timed
-    assert samples == Samples(times_ns=(11 * MS,) * 3, images=(4, 4, 4))
+    assert samples == Samples(times_ns=(11 * MS,) * 3, images=(4, 4, 4), ended=EXACT)
 
 
 def compute_of(milliseconds: float) -> Samples:
@@ -107,8 +100,8 @@ def test_throughput_waits_once_a_block_of_about_half_a_second(
 
 
 LOOPS: dict[str, Callable[[ScriptedSession], object]] = {
-    "latency": lambda session: time_latency(session, batches(1), 3),
-    "compute": lambda session: time_compute(session, batches(1), 3),
+    "latency": lambda session: time_latency(session, batches(1), exactly(3)),
+    "compute": lambda session: time_compute(session, batches(1), exactly(3)),
     "throughput": lambda session: time_throughput(session, batches(1), compute_of(100)),
 }
 
@@ -140,5 +133,5 @@ def test_the_garbage_collector_is_back_after_an_error(session: ScriptedSession, 
 
     session.infer = fail  # type: ignore[method-assign]
     with pytest.raises(RuntimeError, match="broken"), without_garbage_collection():
-        time_latency(session, batches(1), 3)
+        time_latency(session, batches(1), exactly(3))
     assert gc.isenabled()

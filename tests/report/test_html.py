@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from typing import Any
@@ -10,7 +11,7 @@ from bench.conversion import Conversion
 from bench.record import Check, Failure, Model, Phase, Record
 from bench.report.comparison import compare_cases
 from bench.report.html import page
-from tests.factory import make_case, make_environment, make_record
+from tests.factory import make_case, make_environment, make_record, make_samples
 
 EVIL = '<script>alert("x")</script>'
 VOID = {"meta", "img", "br", "link", "input"}
@@ -120,3 +121,11 @@ def test_litert_is_never_called_tensorrt() -> None:
 
 def test_an_empty_run_is_a_page() -> None:
     assert "nightly" in read([]).text
+
+
+def test_intervals_stand_by_their_values() -> None:
+    times = [10 + (n * 387 % 1000) / 1000 for n in range(1000)]
+    reader = read([make_record(latency=make_samples(times))])
+    assert "small" in reader.tags
+    assert re.search(r"median_latency_ms ms 10\.5\d+ 10\.\d+ to 10\.\d+ ", reader.text)
+    assert "Intervals are of 95 % and within this run" in reader.text

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
 from bench.record import Accuracy, Failure, Model, Record, Throughput
-from bench.report.bars import LATENCY, draw_bars
+from bench.report.bars import LATENCY, THROUGHPUT, Bars, draw_bars
 from bench.report.comparison import compare_cases
 from bench.report.curves import draw_distribution
 from bench.report.plots import plots
+from bench.statistics import summarize
 from tests.factory import make_case, make_record, make_samples
 
 CRASH = Failure(kind="crash", phase="build", message="signal 11")
@@ -111,3 +113,47 @@ def test_the_distribution_reaches_its_shares_at_the_samples() -> None:
     (curve,) = figure.axes[0].get_lines()
     assert np.asarray(curve.get_xdata()).tolist() == [10, 10, 20, 30, 40]
     assert np.asarray(curve.get_ydata()).tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def noisy() -> Record:
+    times = np.random.default_rng(0).normal(10, 1, 200)
+    blocks = Throughput(block_ns=(9 * 10**8, 10**9, 11 * 10**8), launches_per_block=10, images_per_launch=1)
+    return make_record(latency=make_samples(times), throughput=blocks)
+
+
+def whiskers(figure: Figure) -> list[tuple[float, float]]:
+    """From where to where horizontal lines are drawn in a picture, bars' own edges not counted."""
+    lines = figure.axes[0].findobj(LineCollection)
+    paths = [np.asarray(path.vertices) for line in lines for path in line.get_paths()]
+    ends = [(path[0], path[-1]) for path in paths]
+    return [(float(left[0]), float(right[0])) for left, right in ends if left[1] == right[1]]
+
+
+@pytest.mark.parametrize(
+    ("bars", "names"),
+    [(LATENCY, ("avg_latency_ms", "p90_latency_ms")), (THROUGHPUT, ("avg_throughput_fps", "throughput_fps"))],
+)
+def test_bars_have_whiskers_from_low_to_high(bars: Bars, names: tuple[str, ...]) -> None:
+    record = noisy()
+    figure = draw_bars(compare_cases([record]), bars)
+    assert figure is not None
+    bounds = summarize(record).bounds
+    assert whiskers(figure) == [pytest.approx(bounds[name]) for name in names]
+    assert "95 % interval within this run" in texts(figure)
+
+
+def test_without_intervals_there_are_no_whiskers_and_no_word_of_them() -> None:
+    figure = draw_bars(compare_cases([make_record()]), LATENCY)
+    assert figure is not None
+    assert whiskers(figure) == []
+    assert not any("interval" in text for text in texts(figure))
+
+
+def test_a_whisker_without_end_does_not_flatten_the_bars() -> None:
+    """A p90 that may be anything up to the longest sample."""
+    times = np.tile([10.0] * 36 + [11.0] * 3 + [10_000.0], 5)
+    figure = draw_bars(compare_cases([make_record(latency=make_samples(times))]), LATENCY)
+    assert figure is not None
+    longest = max(times.mean(), 11.0)
+    assert all(right <= 1.5 * longest for _, right in whiskers(figure))
+    assert figure.axes[0].get_xlim()[1] < 2 * longest

@@ -8,16 +8,18 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas
 import pytest
 from rich.console import Console
 
 from bench.conversion import Conversion
 from bench.record import Accuracy, Check, Failure, Model, Record
+from bench.report import grid
 from bench.report.comparison import compare_cases
 from bench.report.grid import difference, significant
 from bench.report.tables import csv_text, markdown, rich_tables
-from bench.statistics import METRICS, summarize
+from bench.statistics import BOUNDED, METRICS, summarize
 from tests.factory import make_case, make_environment, make_record, make_samples
 
 CRASH = Failure(kind="crash", phase="build", message="signal 11\nin the builder", log_tail="E last words")
@@ -166,6 +168,78 @@ def test_csv_has_every_statistic_in_full_precision() -> None:
     assert [row["failure"] for row in rows[:4]] == [""] * 4
     assert rows[4]["failure"] == "crash in phase build: signal 11\nin the builder"
     assert (rows[4]["backend"], rows[4]["precision"], rows[4]["batch_size"]) == ("litert", "INT8", "1")
+
+
+def bounded(samples: int = 1000) -> list[Record]:
+    """Native and FP16, twice as fast, with noise of 5 %."""
+    noise = np.random.default_rng(0).normal(0, 0.5, (2, samples))
+    times = [make_samples(scale * (10 + run)) for scale, run in zip((1, 0.5), noise, strict=True)]
+    return [make_record(mode, latency=each) for mode, each in zip(("native", "FP16"), times, strict=True)]
+
+
+def test_the_screen_has_intervals_beside_the_values_where_they_fit() -> None:
+    lines = screen(bounded(), width=80).splitlines()
+    assert re.search(r"median_latency_ms +ms +\d+\.\d+ ±0\.\d\d % +\d\.\d+ ±0\.\d\d %", "\n".join(lines))
+    assert re.search(r"speedup +x +1\.000 +\d\.\d{3} ±\d\.\d+ %", "\n".join(lines))
+    assert len({len(re.split(" +±", text)[0]) for text in lines if "_latency_ms" in text and "±" in text}) == 1
+
+
+def test_a_narrow_screen_has_intervals_below_the_values() -> None:
+    lines = screen(bounded(), width=58).splitlines()
+    row = next(number for number, text in enumerate(lines) if "median_latency_ms" in text)
+    assert "±" not in lines[row]
+    assert re.fullmatch(r" +±0\.\d\d % +±0\.\d\d % +", lines[row + 1])
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_many_cases_have_their_intervals_too(width: int) -> None:
+    records = [*bounded(), *(make_record(case=make_case("FP16", id=f"number-{n}")) for n in range(5))]
+    text = screen(records, width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert text.count("±") == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "bounds", "spread", "ends"),
+    [
+        (100, (98, 101), "±2.0 %", "98.00 to 101.0"),
+        (100, (99.996, 100.001), "±<0.01 %", "99.99600 to 100.0010"),
+        (100, (99.9, 100.05), "±0.10 %", "99.900 to 100.05"),
+        (4.56, (3.798, 7.029), "±54 %", "3.798 to 7.029"),
+        (1, (0.5, 3.25), "±225 %", "0.5000 to 3.250"),
+        (2.5, (2.5, 2.5), "±0 %", "2.500 to 2.500"),
+    ],
+)
+def test_how_intervals_are_written(value: float, bounds: tuple[float, float], spread: str, ends: str) -> None:
+    assert grid.spread(value, bounds) == spread
+    assert grid.interval(bounds) == ends
+
+
+def test_markdown_has_low_and_high_and_says_what_they_are() -> None:
+    text = markdown(compare_cases(bounded()), None)
+    assert re.search(r"\| median_latency_ms \| ms \| [\d.]+ \([\d.]+ to [\d.]+\) \| \*\*[\d.]+\*\* \([\d.]+ to", text)
+    assert "- Intervals are of 95 % and within this run: the spread between processes is not in them." in text
+    assert "Intervals" not in markdown(compare_cases([make_record()]), None)
+
+
+def test_why_there_is_no_interval_is_said_once() -> None:
+    for text in (screen(modes()[:2]), markdown(compare_cases(modes()[:2]), None)):
+        assert " ".join(text.split()).count("no interval of compute_ms") == 1
+    text = " ".join(screen([*bounded(), make_record("INT8")], width=200).split())
+    few = "10 samples of the 20 that an interval needs"
+    assert (
+        f"no interval of avg_latency_ms, median_latency_ms, avg_throughput_fps, speedup (INT8 (tf-trt)): {few}" in text
+    )
+
+
+def test_csv_has_the_ends_of_the_intervals() -> None:
+    records = bounded()
+    rows = list(csv.DictReader(io.StringIO(csv_text(compare_cases(records)))))
+    for row, record in zip(rows, records, strict=True):
+        bounds = summarize(record, records[0]).bounds
+        ends = {name: (row[f"{name}_low"], row[f"{name}_high"]) for name in BOUNDED}
+        assert {name: tuple(map(float, pair)) for name, pair in ends.items() if pair[0]} == dict(bounds)
+        assert float(row["median_latency_ms_low"]) < float(row["median_latency_ms"])
 
 
 def test_csv_is_one_table_for_pandas() -> None:

@@ -1,0 +1,1 @@
+"""Load on a session: queries as MLCommons LoadGen issues them."""

@@ -1,0 +1,56 @@
+"""Where an inference's time goes, from decoded file to judged output: the record, and what it says."""
+
+from __future__ import annotations
+
+from statistics import fmean, median, pstdev
+
+from bench.part import Part
+
+DISPATCH_BOUND = 0.8  # of the compute time; this and the next are trtexec's own bounds
+UNSTABLE = 0.025  # coefficient of variation of the compute time
+
+
+class Stages(Part):
+    """Times of single steps, each waited for, in nanoseconds; one a batch unless said otherwise.
+
+    `dispatch` is the part of `compute` in which the call that starts the inference had not returned yet.
+    """
+
+    preprocess_ns: tuple[int, ...] = ()  # decode, resize and normalise, of one batch by one thread
+    host_to_device_ns: tuple[int, ...]
+    compute_ns: tuple[int, ...]
+    dispatch_ns: tuple[int, ...]
+    device_to_host_ns: tuple[int, ...]
+    on_device: bool  # whether there is a device that copies go to
+
+    def median_ms(self) -> dict[str, float]:
+        """The median of each stage, in ms; stages that were not taken are left out."""
+        found = {
+            "preprocess": self.preprocess_ns,
+            "host to device": self.host_to_device_ns,
+            "compute": self.compute_ns,
+            "device to host": self.device_to_host_ns,
+        }
+        return {name: median(times) / 1e6 for name, times in found.items() if times}
+
+    def remainder_ms(self, latency_ms: float) -> float:
+        """The latency, host to host, less the three stages in it; below 0 where they overlap in it."""
+        inside = (self.host_to_device_ns, self.compute_ns, self.device_to_host_ns)
+        return latency_ms - sum(median(times) for times in inside) / 1e6
+
+    def diagnoses(self) -> tuple[str, ...]:
+        """What bounds an inference on a device, by trtexec's rules (TensorRT, samples/common/sampleReporting.cpp)."""
+        compute, dispatch = median(self.compute_ns), median(self.dispatch_ns)
+        if not self.on_device:
+            return ()
+        found = []
+        if dispatch > DISPATCH_BOUND * compute:
+            share = 100 * dispatch / compute
+            found.append(f"bound by dispatch: starting an inference takes {share:.0f} % of its compute time")
+        for name, times in (("host to device", self.host_to_device_ns), ("device to host", self.device_to_host_ns)):
+            if median(times) >= compute:
+                found.append(f"bound by transfers: {name} takes {median(times) / compute:.1f} times the compute time")
+        variation = pstdev(self.compute_ns) / fmean(self.compute_ns)
+        if variation > UNSTABLE:
+            found.append(f"unstable clocks: compute time varies by {100 * variation:.1f} % (coefficient of variation)")
+        return tuple(found)

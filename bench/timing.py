@@ -1,0 +1,85 @@
+"""The timed part of a case: first inference, warm-up and the loops, and what was seen of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+
+import numpy as np
+
+from bench.backends.base import Arrays, Preparation, Session, Signature
+from bench.errors import ConversionError
+from bench.graphs.report import builds
+from bench.inputs.batches import TimedBatch
+from bench.inputs.cases import first_batch, timed_batches
+from bench.measure.goal import goal_of
+from bench.measure.loop import (
+    WarmUp,
+    time_compute,
+    time_latency,
+    time_throughput,
+    warm_up,
+    without_garbage_collection,
+)
+from bench.measure.observe import observe, round_of
+from bench.measure.settle import settling_of
+from bench.measure.stages import time_stages
+from bench.ownlog import OwnLog
+from bench.record import Case, Observations
+
+Report = Callable[[str, object], None]  # a part of the record and its value
+
+
+@dataclass(frozen=True)
+class Timed:
+    """What the rest of a case must know of its timed loops."""
+
+    built: int | None  # engines; None where the log cannot be read back
+    outputs: Arrays  # of the first timed batch
+    observed: Observations
+
+
+def measure(session: Session, preparation: Preparation, report: Report) -> Timed:
+    """All timed loops, and what was seen of them."""
+    case, phase = preparation.case, preparation.phase
+    pool = timed_batches(case, preparation.signature)
+    with phase("first inference"):
+        start = perf_counter_ns()
+        first = session.infer(pool[0].arrays)
+        report("first_inference_ns", perf_counter_ns() - start)
+        _refuse_nan(first)
+    with without_garbage_collection():
+        with phase("warm-up"):
+            warm = warm_up(session, pool, settling_of(case, round_of(pool)))
+        with phase("measure"):
+            log = OwnLog()
+            mark = log.position()
+            outputs = _time(case, preparation.signature, session, pool, warm, report)
+            lines = log.lines(mark)
+    observed = observe(session, pool, preparation.signature, outputs)
+    report("observed", observed)
+    return Timed(None if lines is None else len(builds(lines)), outputs, observed)
+
+
+def _time(
+    case: Case, signature: Signature, session: Session, pool: Sequence[TimedBatch], warm: WarmUp, report: Report
+) -> Arrays:
+    """The three loops; returns the outputs of the first timed inference."""
+    outputs: list[Arrays] = []
+    goal = goal_of(case)
+    latency = time_latency(session, pool, goal, outputs.append)
+    before = {"warmup_ns": warm.times_ns, "warmup_ended": warm.ended, "settled": warm.settled}
+    report("latency", latency.model_copy(update=before))
+    compute = time_compute(session, pool, goal)
+    report("compute", compute)
+    report("throughput", time_throughput(session, pool, compute))
+    report("stages", time_stages(session, pool, lambda: first_batch(case, signature)))
+    return outputs[0]
+
+
+def _refuse_nan(outputs: Arrays) -> None:
+    """A model that overflows in a lower precision is fast, and useless."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ConversionError(f"output {name!r} holds NaN: this model does not survive this precision")

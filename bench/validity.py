@@ -1,0 +1,166 @@
+"""Why a measurement is not valid: judged from what its record holds, on reading. Empty for one that is.
+
+A problem touches some statistics and spares others; assertions on what it touches are inconclusive (verdict.py).
+
+Drift is found by a rank test on medians of blocks. The samples are cut into 21 blocks; the seven block medians of the
+first third are held against the seven of the last (Mann-Whitney, two-sided, 1 %: U <= 4), and the medians of the
+thirds must differ by more than `settle_tolerance` besides. Medians, so that a stall or a heavy tail moves one block at
+most; blocks, since neighbouring samples resemble each other, and a test of the samples themselves takes that for drift;
+ranks, since nothing is known of the noise; thirds and not a trend throughout, so that one step counts as well. The
+floor is there because with thousands of samples a drift of a thousandth is significant, and of no consequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from bench.record import Record, Samples
+from bench.statistics import METRICS, samples_needed
+from bench.telemetry import problems as machine_problems
+
+BLOCKS, THIRD = 21, 7
+LEAST_IN_BLOCK = 3
+CRITICAL_U = 4  # of seven and seven: p = 0.007; 5 would be 0.011
+RESOLUTION_NS = 1000  # the clock's and the loop's own
+
+# The same session, asked twice, differs by the order of sums in floating point, and of atomic additions on a GPU; in
+# INT8 a value on the edge between two steps falls to either side. Far more is another batch, engine or shape.
+TOLERANCES = {"native": 1e-3, "FP32": 1e-3, "FP16": 1e-2, "INT8": 5e-2}
+DETECTION_TOLERANCE = 5e-2  # a detection more or less of twenty, where one stands on the threshold
+UNORDERED = ("boxes", "classes")  # outputs that two detections of nearly equal score change places in
+
+ACCURACY = frozenset(name for name in METRICS if name.startswith(("map", "ar1", "ar_", "top")))
+MACHINE = frozenset({
+    "first_inference_ms", "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks",
+    "engine_builds_while_timed", "trt_gpu_time_share", "tensor_core_share", "int8_share", "gpu_busy_share",
+    "peak_host_bytes", "peak_gpu_bytes",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One reason why a measurement is not valid, and the statistics that mean what they say all the same."""
+
+    reason: str
+    spares: frozenset[str] = ACCURACY | MACHINE
+
+
+def problems(record: Record) -> tuple[str, ...]:
+    """Why a record's measurement is not valid; empty if it is, or if the case failed, which says more."""
+    return tuple(problem.reason for problem in judge(record))
+
+
+def judge(record: Record) -> tuple[Problem, ...]:
+    """The problems of a record, each with what it spares."""
+    if record.latency is None or record.failure is not None:
+        return ()
+    found = (rule(record, record.latency) for rule in RULES)
+    return (*filter(None, found), *(Problem(reason) for reason in machine_problems(record.telemetry)))
+
+
+def drift(times_ns: Sequence[int], tolerance: float, period: int = 1) -> float | None:
+    """The relative change from the first to the last third, where noise does not explain it; else None.
+
+    `period` is a number of samples after which inputs of different shapes come round again.
+    """
+    size = len(times_ns) // BLOCKS // period * period
+    if size < LEAST_IN_BLOCK:
+        return None
+    rest = len(times_ns) - BLOCKS * size
+    medians = [median(times_ns[rest + n * size : rest + (n + 1) * size]) for n in range(BLOCKS)]
+    first, last = medians[:THIRD], medians[-THIRD:]
+    above = sum((a > b) + (a == b) / 2 for a in first for b in last)
+    change = median(last) - median(first)
+    if min(above, THIRD * THIRD - above) > CRITICAL_U or abs(change) <= max(tolerance * median(first), RESOLUTION_NS):
+        return None
+    return change / median(first)
+
+
+def _unsettled(record: Record, latency: Samples) -> Problem | None:
+    if latency.settled is not False:
+        return None
+    seconds = sum(latency.warmup_ns) / 1e9
+    return Problem(f"warm-up had not settled after {len(latency.warmup_ns)} batches and {seconds:.1f} s")
+
+
+def _latency_drift(record: Record, latency: Samples) -> Problem | None:
+    alike = record.case.image_shape is not None or record.observed is None
+    period = 1 if alike or record.observed is None else record.observed.pool_batches
+    return _drifting("latency", drift(latency.times_ns, record.case.settle_tolerance, period))
+
+
+def _compute_drift(record: Record, latency: Samples) -> Problem | None:
+    times = record.compute.times_ns if record.compute is not None else ()
+    return _drifting("compute", drift(times, record.case.settle_tolerance))
+
+
+def _drifting(loop: str, change: float | None) -> Problem | None:
+    if change is None:
+        return None
+    way = "above" if change > 0 else "below"
+    return Problem(f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's")
+
+
+def _few_samples(record: Record, latency: Samples) -> Problem | None:
+    """Of a case that asks for a percentile, not for a number of samples."""
+    case, count = record.case, len(latency.times_ns)
+    if case.num_iterations is not None:
+        return None
+    if count < samples_needed(50):
+        return Problem(f"{count} samples of the {samples_needed(50)} that a median needs")
+    if case.percentile is None or count >= samples_needed(case.percentile):
+        return None
+    shown = f"p{case.percentile:g}"
+    others = frozenset(METRICS) - {f"{shown}_latency_ms"}
+    return Problem(f"{count} samples of the {samples_needed(case.percentile)} that {shown} needs", others)
+
+
+def _engine_builds(record: Record, latency: Samples) -> Problem | None:
+    built = 0 if record.conversion is None else record.conversion.engine_builds_while_timed
+    return Problem(f"engines were built while timed: {built}") if built else None
+
+
+def _other_outputs(record: Record, latency: Samples) -> Problem | None:
+    """Whether the timed loop and the accuracy pass gave different answers to the same batch; neither is then known."""
+    observed = record.observed
+    if observed is None or not observed.output_differences:
+        return None
+    detector = record.case.model.task == "detection"
+    tolerance = TOLERANCES[record.case.optimization.precision_mode]
+    tolerance = max(tolerance, DETECTION_TOLERANCE) if detector else tolerance
+    judged = {
+        name: difference
+        for name, difference in observed.output_differences.items()
+        if not (detector and any(word in name for word in UNORDERED))
+    }
+    name = max(judged, key=lambda name: judged[name], default="")
+    if judged.get(name, 0) <= tolerance:
+        return None
+    told = f"output {name!r} of the timed loop differs by {100 * judged[name]:.2g} % from the accuracy pass's"
+    return Problem(f"{told}; {100 * tolerance:g} % are allowed", MACHINE)
+
+
+def _constant_inputs(record: Record, latency: Samples) -> Problem | None:
+    observed = record.observed
+    if observed is None or record.case.optimization.backend == "null":
+        return None
+    if observed.flat_images:
+        return Problem("every timed image is of one colour")
+    if observed.identical_images and observed.pool_images > 1:
+        return Problem(f"all {observed.pool_images} timed images are the same")
+    return None
+
+
+def _empty_detections(record: Record, latency: Samples) -> Problem | None:
+    """The time of non-maximum suppression depends on what is detected. `null` runs no model."""
+    if record.observed is None or record.case.optimization.backend == "null" or record.observed.detections != 0:
+        return None
+    return Problem(f"nothing was detected in any of the {record.observed.pool_images} timed images")
+
+
+RULES: tuple[Callable[[Record, Samples], Problem | None], ...] = (
+    _unsettled, _latency_drift, _compute_drift, _few_samples, _engine_builds, _other_outputs, _constant_inputs,
+    _empty_detections,
+)  # fmt: skip

@@ -1,0 +1,256 @@
+"""Why a measurement is not valid, and what that does to its assertions."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.conversion import Conversion
+from bench.record import Accuracy, Failure, Observations, Record, Samples
+from bench.statistics import METRICS
+from bench.validity import ACCURACY, BLOCKS, MACHINE, drift, judge, problems
+from bench.verdict import check_all, exit_code, verdict
+from tests.factory import make_case, make_record, make_samples
+from tests.measure.simulated import MS, Script, scripts
+
+SEEN = Observations(pool_batches=2, pool_images=16, identical_images=False, flat_images=False)
+
+
+def taken(script: Script, count: int = 662, first: int = 0) -> tuple[int, ...]:
+    return tuple(round(script(number)) for number in range(first, first + count))
+
+
+def record(
+    precision: str = "FP32", backend: str | None = None, case: dict[str, Any] | None = None, **changes: Any
+) -> Record:
+    return make_record(case=make_case(precision, backend, **(case or {})), **changes)
+
+
+def samples(times_ns: Sequence[int], **changes: Any) -> Samples:
+    return Samples(times_ns=tuple(times_ns), images=(1,) * len(times_ns), **changes)
+
+
+STEADY = ("constant", "noise", "much noise", "two modes", "heavy tail", "stall", "no time")
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_noise_is_no_drift(name: str) -> None:
+    assert [drift(taken(scripts(seed)[name]), 0.05) for seed in range(10)] == [None] * 10
+
+
+@pytest.mark.parametrize(("name", "sign"), [("drift", 1), ("slow start", -1), ("late step", -1)])
+def test_drift_is_found_in_noise(name: str, sign: int) -> None:
+    found = [drift(taken(scripts(seed)[name]), 0.05) for seed in range(10)]
+    assert all(change is not None and change * sign > 0.2 for change in found)
+
+
+def test_a_drift_below_the_tolerance_is_of_no_consequence() -> None:
+    times = [round(3 * MS * (1 + 0.06 * number / 1000)) for number in range(1000)]
+    assert drift(times, 0.05) is None
+    assert drift(times, 0.02) == pytest.approx(0.04, abs=0.002)
+    assert drift([100 + number // 10 for number in range(1000)], 0.05) is None  # below the clock's resolution
+
+
+def test_a_wave_is_no_drift() -> None:
+    assert drift([(3 + number // 100 % 2) * MS for number in range(1000)], 0.05) is None
+
+
+def test_too_few_samples_do_not_drift() -> None:
+    times = [number * MS for number in range(1, 3 * BLOCKS)]
+    assert drift(times, 0.05) is None
+    assert drift([*times, 100 * MS], 0.05) is not None
+
+
+def test_inputs_of_different_shapes_are_compared_in_whole_rounds() -> None:
+    """Without its period, the round's slow batches would fall into some blocks and not into others."""
+    shapes = [(9 if number % 40 < 14 else 3) * MS for number in range(40 * BLOCKS)]
+    assert drift(shapes, 0.05, period=40) is None
+    assert drift(shapes[:-1], 0.05, period=40) is None  # less than a round a block: no telling
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(10**6, 10**9), min_size=70, max_size=200), st.integers(2, 9))
+def test_drift_turns_round_with_time_and_does_not_depend_on_the_unit(times: list[int], factor: int) -> None:
+    times = times[len(times) % BLOCKS :]
+    found, back = drift(times, 0.05), drift(times[::-1], 0.05)
+    assert drift([time * factor for time in times], 0.05) == found
+    if found is not None and abs(found) > 0.06:
+        assert back is not None and (1 + found) * (1 + back) == pytest.approx(1)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 10**6))
+def test_shuffled_samples_hardly_ever_drift(seed: int) -> None:
+    times = list(taken(scripts(0)["drift"], 2100))
+    random.Random(seed).shuffle(times)
+    change = drift(times, 0.05)
+    assert change is None or abs(change) < 0.3  # of 210 %
+
+
+def test_a_plain_record_is_valid() -> None:
+    assert problems(record()) == ()
+    assert problems(record(observed=SEEN, latency=samples(taken(scripts(0)["noise"]), settled=True))) == ()
+
+
+def test_the_first_methodologys_records_are_judged_by_what_they_hold() -> None:
+    old = record(case={"num_iterations": None}, methodology_version=1, latency=make_samples([3.0] * 20))
+    assert problems(old) == ()
+
+
+FEW = {"num_iterations": None, "percentile": 99.0}
+NOISE = samples(taken(scripts(0)["noise"], 100))
+UNSETTLED = samples((MS,) * 100, warmup_ns=(3 * MS,) * 4000, settled=False)
+DRIFTING = samples([3 * MS + 3000 * number for number in range(662)])
+INVALID: dict[str, tuple[Record, str]] = {
+    "unsettled": (record(latency=UNSETTLED), "warm-up had not settled after 4000 batches and 12.0 s"),
+    "latency drifts": (record(latency=DRIFTING), "latency drifts: the last third's median is 38.8 % above the first's"),
+    "compute drifts": (
+        record(compute=samples(DRIFTING.times_ns[::-1])),
+        "compute drifts: the last third's median is 28.1 % below the first's",
+    ),
+    "few": (record(case=FEW, latency=NOISE), "100 samples of the 662 that p99 needs"),
+    "hardly any": (
+        record(case={**FEW, "percentile": None}, latency=make_samples([3.0] * 10)),
+        "10 samples of the 11 that a median needs",
+    ),
+    "built": (
+        record(conversion=Conversion(converter="TF-TRT", engine_builds_while_timed=2)),
+        "engines were built while timed: 2",
+    ),
+    "other outputs": (
+        record(observed=SEEN.model_copy(update={"output_differences": {"scores": 0.06, "x": 0.0}})),
+        "output 'scores' of the timed loop differs by 6 % from the accuracy pass's; 5 % are allowed",
+    ),
+    "same": (
+        record(observed=SEEN.model_copy(update={"identical_images": True})), "all 16 timed images are the same"
+    ),
+    "flat": (record(observed=SEEN.model_copy(update={"flat_images": True})), "every timed image is of one colour"),
+    "empty": (
+        record(observed=SEEN.model_copy(update={"detections": 0})), "nothing was detected in any of the 16 timed images"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_each_reason(name: str) -> None:
+    found, reason = INVALID[name]
+    assert problems(found) == (reason,)
+    failed = found.model_copy(update={"failure": Failure(kind="error", phase="accuracy", message="broken")})
+    assert problems(failed) == problems(found.model_copy(update={"latency": None})) == ()
+
+
+def test_an_exact_count_is_never_too_small() -> None:
+    assert problems(record(case={**FEW, "num_iterations": 5}, latency=make_samples([3.0] * 5))) == ()
+
+
+def test_a_single_image_is_what_was_asked_for() -> None:
+    one = SEEN.model_copy(update={"identical_images": True, "pool_images": 1})
+    assert problems(record(observed=one)) == ()
+
+
+def test_null_runs_no_model() -> None:
+    nothing = {"identical_images": True, "flat_images": True, "detections": 0}
+    assert problems(record("native", "null", observed=SEEN.model_copy(update=nothing))) == ()
+
+
+def test_images_of_their_own_sizes_are_compared_in_whole_rounds_of_the_pool() -> None:
+    rounds = samples([(9 if number % 40 < 14 else 3) * MS + number for number in range(40 * BLOCKS - 1)])
+    own = record(case={"image_shape": None}, latency=rounds, observed=SEEN.model_copy(update={"pool_batches": 40}))
+    assert problems(own) == ()
+
+
+CLASSIFIED = {"model": make_case().model.model_copy(update={"task": "classification"})}
+
+
+@pytest.mark.parametrize(
+    ("precision", "task", "difference", "valid"),
+    [
+        ("native", "classification", 0.0009, True), ("native", "classification", 0.0011, False),
+        ("FP16", "classification", 0.009, True), ("FP16", "classification", 0.011, False),
+        ("INT8", "classification", 0.049, True), ("INT8", "classification", 0.051, False),
+        ("native", "detection", 0.049, True), ("native", "detection", 0.051, False),
+    ],
+)  # fmt: skip
+def test_outputs_may_differ_by_what_the_precision_explains(
+    precision: str, task: str, difference: float, valid: bool
+) -> None:
+    seen = SEEN.model_copy(update={"output_differences": {"scores": difference}})
+    assert (
+        problems(record(precision, case=CLASSIFIED if task == "classification" else {}, observed=seen)) == ()
+    ) == valid
+
+
+def test_detections_may_change_places() -> None:
+    seen = SEEN.model_copy(update={"output_differences": {"detection_boxes": 0.9, "detection_classes": 0.9}})
+    assert problems(record(observed=seen)) == ()
+    assert problems(record(case=CLASSIFIED, observed=seen)) != ()
+
+
+def test_every_statistic_is_a_time_unless_it_is_known_to_be_none() -> None:
+    assert set(METRICS) >= ACCURACY | MACHINE
+    timed = set(METRICS) - ACCURACY - MACHINE
+    assert {"avg_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps", "speedup"} <= timed
+    assert not any(name.startswith(("map", "top", "peak")) for name in timed)
+
+
+NATIVE = make_record(latency=make_samples([20.0] * 100), accuracy=Accuracy(metrics={"map": 0.3}, num_images=128))
+MAP = Accuracy(metrics={"map": 0.25}, num_images=128)
+
+
+def outcomes(found: Record, *assertions: str, native: Record = NATIVE) -> list[str]:
+    return [check.outcome for check in check_all(assertions, [native, found]) if check.case_id == found.case.id]
+
+
+@pytest.mark.parametrize(
+    "assertion", ["speedup >= 1.2", "speedup >= 100", "median_latency_ms < 1", "speedup > 1 or map > 0"]
+)
+def test_times_that_are_not_valid_neither_pass_nor_fail(assertion: str) -> None:
+    assert outcomes(INVALID["unsettled"][0], assertion) == ["inconclusive"]
+
+
+@pytest.mark.parametrize("name", [name for name in INVALID if name != "other outputs"])
+def test_accuracy_and_fallbacks_are_judged_all_the_same(name: str) -> None:
+    found = INVALID[name][0]
+    conversion = found.conversion or Conversion(converter="TF-TRT", engine_builds_while_timed=0)
+    whole = found.model_copy(
+        update={"accuracy": MAP, "conversion": conversion.model_copy(update={"native_executions": 0})}
+    )
+    assert outcomes(whole, "map >= 0.3", "map >= native.map - 0.1", "fallbacks == 0") == ["failed", "passed", "passed"]
+
+
+def test_outputs_that_differ_leave_no_accuracy_either() -> None:
+    found = INVALID["other outputs"][0].model_copy(update={"accuracy": MAP})
+    assert outcomes(found, "map >= 0.1", "median_latency_ms > 0", "fallbacks == 0") == [
+        "inconclusive", "inconclusive", "failed",
+    ]  # fmt: skip
+
+
+def test_too_few_samples_for_a_tail_leave_the_median() -> None:
+    found = INVALID["few"][0]
+    assert outcomes(found, "p99_latency_ms < 9", "p90_latency_ms < 9", "speedup > 2") == [
+        "inconclusive", "passed", "passed",
+    ]  # fmt: skip
+
+
+def test_a_speedup_over_an_invalid_native_case_is_none() -> None:
+    native = NATIVE.model_copy(update={"latency": UNSETTLED})
+    valid = record(accuracy=MAP)
+    assert outcomes(valid, "speedup > 0", "median_latency_ms < native.median_latency_ms", native=native) == [
+        "inconclusive", "inconclusive",
+    ]  # fmt: skip
+    assert outcomes(valid, "map >= native.map - 0.1", "median_latency_ms > 0", native=native) == ["passed", "passed"]
+    (check,) = check_all(["speedup > 0"], [native, valid])
+    assert check.explanation.endswith("; not valid: native: warm-up had not settled after 4000 batches and 12.0 s")
+
+
+def test_the_exit_code_of_an_invalid_run_is_that_of_inconclusive() -> None:
+    found = INVALID["unsettled"][0]
+    assert verdict([found], check_all(["median_latency_ms > 100"], [found])) == "inconclusive"
+    assert exit_code(["inconclusive"]) == 3
+    assert verdict([found], check_all([], [found])) == "passed"
+    assert all(problem.spares < set(METRICS) for record, _ in INVALID.values() for problem in judge(record))
