@@ -209,3 +209,12 @@ def test_there_is_no_speedup_between_different_devices() -> None:
     assert summary.absent["speedup"] == "native ran on the GPU, this on the CPU"
     same = summarize(make_record("FP16", environment=cpu), make_record("native", environment=cpu))
     assert same.values["speedup"] == 1
+
+
+def test_a_conversion_from_the_cache_costs_what_it_took_when_it_was_made() -> None:
+    record = make_record(
+        "FP16",
+        phases=(Phase(name="reload", seconds=2),),
+        conversion=Conversion(converter="TF-TRT", cached=True, seconds={"convert": 10, "build": 20}),
+    )
+    assert summarize(record).values["conversion_s"] == 32

@@ -146,6 +146,13 @@ def _settings(optimization: Optimization) -> Facts:
             ("minimum segment size", str(optimization.minimum_segment_size)),
             ("workspace", size(optimization.max_workspace_size_bytes)),
             ("cached engines, at most", str(optimization.maximum_cached_engines)),
+            ("built for batches of", ", ".join(map(str, optimization.build_batch_sizes)) or "the batch size"),
+            (
+                "dynamic shapes",
+                optimization.dynamic_shape_profile_strategy if optimization.use_dynamic_shape else "off",
+            ),
+            ("ops kept in TensorFlow", ", ".join(optimization.nodes_blacklist) or "none denied"),
+            ("strict", _on(optimization.strict)),
             ("TF32", _on(optimization.tf32)),
         )
     return ()

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.inputs.batches import TimedBatch
@@ -88,6 +88,7 @@ def test_the_first_timed_outputs_are_seen_and_no_others(monkeypatch: pytest.Monk
     more=st.integers(1, 3 * SECOND),
     times=st.lists(st.integers(10**5, 10**8), min_size=1, max_size=20),
 )
+@example(least=1, supports=0, low=2 * SECOND + 1, more=1, times=[10**5])
 def test_a_loop_ends_as_soon_as_it_may_and_says_why(
     least: int, supports: int, low: int, more: int, times: list[int]
 ) -> None:
@@ -99,7 +100,9 @@ def test_a_loop_ends_as_soon_as_it_may_and_says_why(
     assert samples.times_ns == tuple(times[number % len(times)] for number in range(taken))
     assert before < goal.max_ns
     assert taken - 1 < goal.needed or before < low  # one sample fewer would have been too few
-    if taken >= goal.needed:
+    if taken == goal.most and elapsed < low:
+        assert samples.ended == f"{taken} samples are the most that are kept"
+    elif taken >= goal.needed:
         assert elapsed >= low
         assert samples.ended == ("percentile supported" if supports else "minimum reached")
     else:
