@@ -48,7 +48,7 @@ def mean_interval(samples: Series) -> Interval | NoInterval:
     if len(series) < FEWEST_SAMPLES:
         return _too_few(len(series), "samples", FEWEST_SAMPLES)
     variance, cosines = _long_run(series)
-    half = _student(cosines) * math.sqrt(variance / len(series))
+    half = student(cosines) * math.sqrt(variance / len(series))
     return Interval(float(series.mean()) - half, float(series.mean()) + half)
 
 
@@ -79,7 +79,7 @@ def blocks_interval(rates: Series) -> Interval | NoInterval:
     if len(rates) < FEWEST_BLOCKS:
         return _too_few(len(rates), "blocks", FEWEST_BLOCKS)
     logs = np.log(np.asarray(rates, dtype=np.float64))
-    half = _student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    half = student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
     middle, median = float(logs.mean()), float(np.median(logs))
     return Interval(math.exp(min(middle - half, median)), math.exp(max(middle + half, median)))
 
@@ -117,7 +117,7 @@ def _effective_at(series: Array, share: float) -> float:
         return float(count)
     variance, cosines = _long_run(below)
     alone = float(below.var())
-    return count * alone / max(variance, alone) * (_student(10**9) / _student(cosines)) ** 2
+    return count * alone / max(variance, alone) * (student(10**9) / student(cosines)) ** 2
 
 
 def _long_run(series: Array) -> tuple[float, int]:
@@ -160,7 +160,7 @@ def _ranks(trials: int, share: float) -> tuple[int, int] | None:
     return (low, high + 1) if low >= 1 and high < trials else None
 
 
-def _student(degrees: int) -> float:
+def student(degrees: int) -> float:
     """How many standard errors a two-sided 95 % interval reaches to each side."""
     from scipy.special import stdtrit
 

@@ -10,13 +10,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from bench.backends.variables import worker_variables
+from bench.blocks import Turn
 from bench.errors import StoreError
 from bench.machine.observe import Observer
 from bench.record import Case, Failure, FailureKind, Record
@@ -39,37 +42,140 @@ class Watched:
     """What is known of a running worker."""
 
     observer: Observer
+    listen: Listener
     parts: dict[str, Any] = field(default_factory=dict)
     phase: str = "prepare"
+    is_ready: bool = False  # its own phases are done, and it takes turns
+
+
+class Worker:
+    """The process of one case, from its start to its record: `run`, `turn` as often as wanted, `end`."""
+
+    def __init__(self, case: Case, log_path: Path, listen: Listener) -> None:
+        self.case, self._log_path, self._started = case, log_path, datetime.now(timezone.utc)
+        self._variables = {**os.environ, **worker_variables(case)}
+        self._watched = Watched(Observer(case.optimization.backend in ON_GPU, self._variables), listen)
+        self._seconds = 0.0
+        self._failure: Failure | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it waits for turns."""
+        return self._watched.is_ready and self._failure is None
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self._failure is not None and self._failure.kind == "interrupted"
+
+    @property
+    def failed_for_memory(self) -> bool:
+        """Whether it ended because it got no memory."""
+        return self._failure is not None and self._failure.kind == "out-of-memory"
+
+    @property
+    def host_bytes(self) -> int:
+        """Memory that the process holds now; 0 where there is none."""
+        try:
+            return int(psutil.Process(self._process.pid).memory_info().rss) if self._process is not None else 0
+        except psutil.NoSuchProcess:
+            return 0
+
+    def run(self) -> None:
+        """Through the case's own phases; on Ctrl-C, and on whatever else goes wrong, the process is ended."""
+        begin = time.monotonic()
+        with self._ending_badly(), _open_log(self._log_path) as log, self._watched.observer as observer:
+            observer.settle()
+            observer.begin()
+            self._process, self._events = _start(self.case, log, self._variables)
+            observer.worker(self._process.pid)
+            try:
+                self._failure = _watch(self._process, self._events, self._watched, self.case.phase_timeout_s)
+            finally:
+                observer.end()
+        self._seconds = time.monotonic() - begin
+
+    def turn(self, turn: Turn) -> None:
+        """Have one block measured; a worker that ends instead has failed."""
+        self._watched.phase, self._watched.is_ready = "interleave", False
+        with self._ending_badly():
+            self._say(turn.model_dump_json())
+            self._failure = self._await()
+
+    def interrupt(self) -> None:
+        """It is not to be waited for: Ctrl-C."""
+        self._failure = _stopped("interrupted", self._watched, "stopped by Ctrl-C")
+
+    def end(self, not_interleaved: str | None = None) -> Record:
+        """Let it end, and give its record."""
+        with self._ending_badly():
+            self._no_more_turns()
+            if self.is_ready:
+                self._watched.is_ready = False
+                self._failure = self._await()
+        self._kill()
+        return self.record(not_interleaved)
+
+    def record(self, not_interleaved: str | None = None) -> Record:
+        """What is known so far."""
+        failure = self._failure
+        if failure is not None:
+            failure = failure.model_copy(update={"log_tail": _tail(self._log_path)})
+        data = {
+            "case": self.case,
+            "started": self._started,
+            "seconds": self._seconds,
+            "failure": failure,
+            "not_interleaved": not_interleaved,
+            "notes": _notes(self._log_path),
+            "telemetry": self._watched.observer.telemetry(self._watched.parts),
+            **{name: part for name, part in self._watched.parts.items() if name != "failure"},
+        }
+        return Record.model_validate(data)
+
+    def _await(self) -> Failure | None:
+        assert self._process is not None
+        return _watch(self._process, self._events, self._watched, self.case.phase_timeout_s)
+
+    def _say(self, line: str) -> None:
+        assert self._process is not None and self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _no_more_turns(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+
+    @contextlib.contextmanager
+    def _ending_badly(self) -> Iterator[None]:
+        """Ctrl-C is a failure of this case; a worker that is not to go on is ended at once."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.interrupt()
+        finally:
+            if not self.is_ready:
+                self._kill()
+
+    def _kill(self) -> None:
+        """End the process and whatever it started."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._no_more_turns()
+        self._events.close()
 
 
 def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
     """The record of a case that ran in a process of its own; on Ctrl-C the worker is stopped and the record says so."""
-    started, begin = datetime.now(timezone.utc), time.monotonic()
-    variables = {**os.environ, **worker_variables(case)}
-    with _open_log(log_path) as log, Observer(case.optimization.backend in ON_GPU, variables) as observer:
-        watched = Watched(observer)
-        try:
-            observer.settle()
-            failure = _run(case, log, variables, watched, listen)
-        except KeyboardInterrupt:
-            failure = _stopped("interrupted", watched, "stopped by Ctrl-C")
-    return _assemble(case, started, time.monotonic() - begin, watched, failure, log_path)
-
-
-def _run(
-    case: Case, log: IO[bytes], variables: Mapping[str, str], watched: Watched, listen: Listener
-) -> Failure | None:
-    """A worker from its start to its end, whatever ends it."""
-    watched.observer.begin()
-    process, events = _start(case, log, variables)
-    try:
-        with events:
-            watched.observer.worker(process.pid)
-            return _watch(process, events, watched, case.phase_timeout_s, listen)
-    finally:
-        watched.observer.end()
-        _kill(process)
+    worker = Worker(case, log_path, listen)
+    worker.run()
+    return worker.end()
 
 
 def _open_log(log_path: Path) -> IO[bytes]:
@@ -94,15 +200,14 @@ def _start(case: Case, log: IO[bytes], variables: Mapping[str, str]) -> tuple[su
     )
     os.close(write_end)
     if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
-            stdin.write(case.model_dump_json().encode() + b"\n")
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(case.model_dump_json().encode() + b"\n")
+            process.stdin.flush()
     return process, open(read_end, "rb", buffering=0)
 
 
-def _watch(
-    process: subprocess.Popen[bytes], events: IO[bytes], watched: Watched, timeout_s: float, listen: Listener
-) -> Failure | None:
-    """Take events in until the worker closes its end; blocks in between. A phase that takes too long is a failure.
+def _watch(process: subprocess.Popen[bytes], events: IO[bytes], watched: Watched, timeout_s: float) -> Failure | None:
+    """Take events in until the worker is ready or closes its end; blocks in between. Too long a phase is a failure.
 
     A child that a crashed worker forked may hold the other end open, so the worker itself is looked after now and then.
     """
@@ -110,7 +215,7 @@ def _watch(
     deadline = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         selector.register(events, selectors.EVENT_READ)
-        while True:
+        while not watched.is_ready:
             left = deadline - time.monotonic()
             if not selector.select(max(0.0, min(left, LOOK_AFTER_S))):
                 if left <= 0:
@@ -123,22 +228,26 @@ def _watch(
                 return _ending(process, watched)
             *lines, buffered = (buffered + chunk).split(b"\n")
             for line in lines:
-                if _take(json.loads(line), watched, listen):
+                if _take(json.loads(line), watched):
                     deadline = time.monotonic() + timeout_s
+    return None
 
 
-def _take(event: dict[str, Any], watched: Watched, listen: Listener) -> bool:
+def _take(event: dict[str, Any], watched: Watched) -> bool:
     """Take one event in; True if it begins a phase."""
-    if event["event"] == "part":
+    kind = event["event"]
+    if kind == "part":
         watched.parts[event["name"]] = event["value"]
         watched.observer.part(event["name"])
-    elif event["event"] == "progress":
-        listen(watched.phase, event["done"], event["total"])
+    elif kind == "progress":
+        watched.listen(watched.phase, event["done"], event["total"])
+    elif kind == "ready":
+        watched.is_ready = True
     else:
         watched.phase = event["name"]
         watched.observer.phase(event["name"])
-        listen(watched.phase, 0, 0)
-    return bool(event["event"] == "phase")
+        watched.listen(watched.phase, 0, 0)
+    return bool(kind == "phase")
 
 
 def _ending(process: subprocess.Popen[bytes], watched: Watched) -> Failure | None:
@@ -162,30 +271,6 @@ def _ending(process: subprocess.Popen[bytes], watched: Watched) -> Failure | Non
 
 def _stopped(kind: FailureKind, watched: Watched, message: str) -> Failure:
     return Failure(kind=kind, phase=watched.phase, message=message)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End the worker and whatever it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _assemble(
-    case: Case, started: datetime, seconds: float, watched: Watched, failure: Failure | None, log_path: Path
-) -> Record:
-    if failure is not None:
-        failure = failure.model_copy(update={"log_tail": _tail(log_path)})
-    data = {
-        "case": case,
-        "started": started,
-        "seconds": seconds,
-        "failure": failure,
-        "notes": _notes(log_path),
-        "telemetry": watched.observer.telemetry(watched.parts),
-        **{name: part for name, part in watched.parts.items() if name != "failure"},
-    }
-    return Record.model_validate(data)
 
 
 def _tail(log_path: Path) -> str:

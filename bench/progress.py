@@ -27,7 +27,7 @@ class Progress:
 
     def begin(self, case: Case) -> None:
         """A case starts."""
-        self._number += 1
+        self._number += case.id != self._case_id  # one that starts again keeps its number
         self._case_id, self._began, self._phase = case.id, monotonic(), ""
         if self._status is None:
             self._console.print(f"{self._head()} on {case.optimization.backend}", highlight=False)
@@ -42,6 +42,14 @@ class Progress:
         elif phase != self._phase:
             self._console.print(f"    {phase}", highlight=False)
         self._phase = phase
+
+    def turns(self, done: int, total: int) -> None:
+        """The variants of a comparison are measured in turn; a round starts."""
+        if self._status is not None:
+            self._status.start()
+            self._status.update(f"measuring in turn: round {done + 1}/{total}")
+        elif not done:
+            self._console.print(f"    measuring in turn: {total} rounds", highlight=False)
 
     def end(self, record: Record) -> None:
         """A case is done: what it comes to in one line, and a line for each reason why it is not valid."""

@@ -17,8 +17,9 @@ import json
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
+from bench.blocks import Block
 from bench.conversion import Call, Conversion, Profile
 from bench.errors import ConfigError
 from bench.part import Part
@@ -137,12 +138,26 @@ class Case(Part):
     seed: int = 0
     phase_timeout_s: float
     display_every: int = 100
+    interleave_rounds: int = 0  # 0: it is not measured in turn with the others of its comparison
+    block_duration_s: float = 0.1
+    build: int = 1  # of `rebuilds`
+    repeat: int = 1  # of `repeats`, with the same build
     scratch_dir: str = ""
     keep_profile: bool = False
     artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept
     tf_cpp_vmodule: str | None = None
     output_path: str | None = None
     comparison: str  # cases of the same comparison differ in optimization alone, and share one table
+
+    @property
+    def variant(self) -> str:
+        """The id that its repeats and rebuilds share."""
+        return self.id.removesuffix(repeat_suffix(self.build, self.repeat))
+
+
+def repeat_suffix(build: int, repeat: int) -> str:
+    """What a case's id ends with that is not the first of its kind."""
+    return (f"-build{build}" if build > 1 else "") + (f"-repeat{repeat}" if repeat > 1 else "")
 
 
 class Phase(Part):
@@ -249,6 +264,8 @@ class Record(Part):
     latency: Samples | None = None
     compute: Samples | None = None
     throughput: Throughput | None = None
+    blocks: tuple[Block, ...] = ()  # measured in turn with the others of its comparison
+    not_interleaved: str | None = None  # why there are none, where they were asked for
     accuracy: Accuracy | None = None
     observed: Observations | None = None
     profile: Profile | None = None
@@ -260,6 +277,12 @@ class Record(Part):
     telemetry: Telemetry | None = None  # the machine meanwhile
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
+    repeats: tuple[Record, ...] = Field((), exclude=True)  # put in on reading, never stored: each has a file of its own
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended it."""
+        return self.failure is not None and self.failure.kind == "interrupted"
 
 
 def read_record(text: str, source: str) -> Record:

@@ -75,6 +75,8 @@ def _assemble(
         seed=benchmark.seed,
         phase_timeout_s=benchmark.phase_timeout_s,
         display_every=benchmark.display_every,
+        interleave_rounds=benchmark.interleave_rounds if benchmark.interleave else 0,
+        block_duration_s=benchmark.block_duration_s,
         keep_profile=benchmark.keep_profile,
         tf_cpp_vmodule=benchmark.tf_cpp_vmodule,
         output_path=benchmark.output_path,

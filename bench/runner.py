@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from time import perf_counter
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
 from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend
+from bench.blocks import Turn
 from bench.conversion import Conversion
 from bench.environment import collect
 from bench.errors import ConversionError, ModelError
@@ -26,7 +27,9 @@ from bench.inputs.cases import (
 )
 from bench.inputs.feeds import check_shapes, feed
 from bench.making import saved_model
+from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
+from bench.measure.turn import take_turn
 from bench.record import Case, Phase
 from bench.timing import Timed, measure
 
@@ -57,8 +60,8 @@ class Phases:
         self._report.part("phases", self._done)
 
 
-def run_case(case: Case, report: Reporter) -> None:
-    """Run a case; everything that it finds goes to `report`."""
+def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
+    """Run a case; everything that it finds goes to `report`. At its end, it measures a block for each of `turns`."""
     phase = Phases(report)
     with _scratch(case) as workdir:
         with phase("prepare"):
@@ -75,6 +78,8 @@ def run_case(case: Case, report: Reporter) -> None:
             if metric is not None:
                 _evaluate(case, session, preparation.signature, metric, timed, phase, report)
             _prove(session, preparation, conversion, timed.built, report)
+            with without_garbage_collection():
+                report.part("blocks", [take_turn(session, timed.batches, turn) for turn in turns])
             report.part("peak_gpu_bytes", session.peak_gpu_bytes())
     report.part("peak_host_bytes", _peak_host_bytes())
 

@@ -196,6 +196,21 @@ class BenchmarkSection(Section):
     max_duration_s: float = Field(
         20.0, gt=0, description="End a timed loop after so long, whatever is lacking. Latency and compute each. Ours."
     )
+    interleave: bool = Field(
+        True,
+        description="Measure the variants of a model in turn, after each has been measured by itself: their workers "
+        "stay alive, and speed-ups are ratios of neighbouring blocks. Ours.",
+    )
+    interleave_rounds: Positive = Field(12, description="Rounds of it: in each, every variant has one turn. Ours.")
+    block_duration_s: float = Field(
+        0.1, gt=0, description="Length of a turn's blocks, up to 200 batches: latency, compute, pipelined. Ours."
+    )
+    repeats: Positive = Field(
+        1, description="Measure every case in so many processes, one after the other; intervals are then theirs. Ours."
+    )
+    rebuilds: Positive = Field(
+        1, description="Build TF-TRT's engines anew so many times, each measured `repeats` times. Ours."
+    )
     use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
     seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
     output_path: str | None = Field(

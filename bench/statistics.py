@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from bench.record import Record
+from bench.repeats import processes
 
 PERCENTILES = (90, 95, 99)
 CONFIDENCE = 0.99
@@ -121,7 +122,14 @@ def samples_needed(percent: float, confidence: float = CONFIDENCE) -> int:
 
 
 def summarize(record: Record, native: Record | None = None) -> Summary:
-    """All statistics of a record; `native` is the case to hold it against."""
+    """All statistics of a record; `native` is the case to hold it against. Of a merged one, over its processes."""
+    if not record.repeats:
+        return _of_process(record, native)
+    others = {} if native is None else {_place(other): other for other in processes(native)}
+    return _over(processes(record), [_of_process(each, others.get(_place(each))) for each in processes(record)])
+
+
+def _of_process(record: Record, native: Record | None) -> Summary:
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
     for part in (_latency, _device, _accuracy, _costs, _profile):
@@ -132,6 +140,35 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
     bounds, unbounded = _bounds(record, native, values)
     return Summary(values, {name: why for name, why in absent.items() if name not in values}, bounds, unbounded)
+
+
+def _place(record: Record) -> tuple[int, int]:
+    return record.case.build, record.case.repeat
+
+
+def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
+    """Means over processes, and intervals of what differs between them."""
+    from bench.between import over_processes
+    from bench.bounds import Interval
+
+    values: dict[str, float] = {}
+    absent: dict[str, str] = {}
+    bounds: dict[str, tuple[float, float]] = {}
+    unbounded: dict[str, str] = {}
+    for name in dict.fromkeys(name for summary in summaries for name in (*summary.values, *summary.absent)):
+        found = [(r.case, s.values[name]) for r, s in zip(records, summaries, strict=True) if name in s.values]
+        if len(found) < len(records):
+            why = next((s.absent[name] for s in summaries if name in s.absent), "not measured")
+            absent[name] = why if not found else f"{why}, in {len(records) - len(found)} of {len(records)} processes"
+            continue
+        values[name], interval = over_processes(found, in_logs=name in SPEEDUPS)
+        if name not in BOUNDED:
+            continue
+        if isinstance(interval, Interval):
+            bounds[name] = interval.low, interval.high
+        else:
+            unbounded[name] = interval.reason
+    return Summary(values, absent, bounds, unbounded)
 
 
 def natives(records: Iterable[Record]) -> dict[str, Record]:
@@ -233,11 +270,16 @@ def _take(values: dict[str, float], name: str, value: float | None) -> None:
 
 def _relative(record: Record, native: Record, values: dict[str, float], absent: dict[str, str]) -> None:
     """Ratios to the native case; none where the two ran on different kinds of device."""
+    from bench.turns import paired_speedups
+
     devices = [_device_of(native), _device_of(record)]
     theirs = summarize(native).values
+    pairs = paired_speedups(record, native)
     for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:
             absent[name] = f"native ran on the {devices[0]}, this on the {devices[1]}"
+        elif name in pairs:
+            values[name] = pairs[name].value
         elif values.get(source) and theirs.get(source):
             mine, other = values[source], theirs[source]
             values[name] = mine / other if METRICS[source].higher_is_better else other / mine

@@ -56,9 +56,10 @@ def replace_atomic(path: Path, data: bytes) -> None:
         raise StoreError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def save_record(run: Path, record: Record) -> None:
-    """Keep one case's record."""
-    write_atomic(run / f"{record.case.id}.json", record.model_dump_json().encode())
+def save_record(run: Path, record: Record, again: bool = False) -> None:
+    """Keep one case's record; `again`, in place of what the same run knew of it before."""
+    write = replace_atomic if again else write_atomic
+    write(run / f"{record.case.id}.json", record.model_dump_json().encode())
 
 
 def save_suite(

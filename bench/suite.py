@@ -15,8 +15,11 @@ from bench.assertions import parse_assertion
 from bench.config import SECTIONS, json_type, parse, read_json
 from bench.errors import ConfigError, nearest
 from bench.record import Case
+from bench.repeats import repeated
 from bench.resolve import SHOWN_IN_ID, plain, resolve_case
 from bench.sections import BenchmarkSection, Config
+
+OF_ALL_CASES = ("benchmark_config.repeats", "benchmark_config.rebuilds")
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,9 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
         name=config.name or path.stem,
         source=path,
         config=data,
-        cases=kept,
+        cases=tuple(
+            copy for case in kept for copy in repeated(case, config.benchmark.rebuilds, config.benchmark.repeats)
+        ),
         assertions=config.assertions,
         benchmark=_with_tmp_dir(config),
         is_whole=len(kept) == len(cases),
@@ -94,6 +99,8 @@ def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -
     """A config for every combination of the matrix, with the values that make it."""
     for key, values in matrix.items():
         _check_key(key, f"{source}: matrix.{key}")
+        if key in OF_ALL_CASES:
+            raise ConfigError(f"{source}: matrix.{key}: is the same for all cases; set it in its section")
         if not values:
             raise ConfigError(f"{source}: matrix.{key}: []: needs at least one value")
         if key.endswith("_shape") and not any(value is None or isinstance(value, list) for value in values):

@@ -6,25 +6,22 @@ missing), 5 results could not be stored.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
 import signal
 import sys
-import tempfile
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError, StoreError
-from bench.launch import run_worker
+from bench.errors import BenchError
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
-from bench.store import create_run, save_record, save_suite
+from bench.running import run_cases
+from bench.store import create_run, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict
 
@@ -68,39 +65,13 @@ def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
     verdicts = []
     for suite, run in zip(ready, runs, strict=True):
         _save_suite(suite, run, (), (), "broken")  # true until the last case has ended
-        records = _run_cases(suite, run, console)
+        records = run_cases(suite, run, Progress(console, len(suite.cases)))
         verdicts.append(_conclude(suite, run, records, console))
-        finished = sum(not _interrupted(record) for record in records)
+        finished = sum(not record.is_interrupted for record in records)
         if finished < len(suite.cases):
             console.print(f"Stopped by Ctrl-C: {finished} of {len(suite.cases)} cases were finished and are kept.")
             break
     return exit_code(verdicts)
-
-
-def _run_cases(suite: Suite, run: Path, console: Console) -> list[Record]:
-    """A record for every case, each kept as soon as it is there; Ctrl-C ends the list."""
-    records: list[Record] = []
-    with (
-        _scratch(suite) as scratch,
-        Progress(console, len(suite.cases)) as progress,
-        contextlib.suppress(KeyboardInterrupt),
-    ):
-        for case in suite.cases:
-            records.append(_run_case(case, scratch, run, progress))
-            if _interrupted(records[-1]):
-                break
-    return records
-
-
-def _run_case(case: Case, scratch: str, run: Path, progress: Progress) -> Record:
-    progress.begin(case)
-    artifacts = str((run / f"{case.id}.profile").resolve()) if case.keep_profile else ""
-    here = case.model_copy(update={"scratch_dir": scratch, "artifacts_dir": artifacts})
-    record = run_worker(here, run / f"{case.id}.log", progress.listen)
-    record = record.model_copy(update={"case": case})
-    save_record(run, record)
-    progress.end(record)
-    return record
 
 
 def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Console) -> str:
@@ -128,24 +99,6 @@ def _save_suite(suite: Suite, run: Path, records: Sequence[Record], checks: Sequ
         "assertions": [check.model_dump() for check in checks],
     }
     save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
-
-
-def _interrupted(record: Record) -> bool:
-    return record.failure is not None and record.failure.kind == "interrupted"
-
-
-@contextlib.contextmanager
-def _scratch(suite: Suite) -> Iterator[str]:
-    """A folder for scratch files, removed at the end unless the config keeps it."""
-    try:
-        folder = tempfile.mkdtemp(prefix="bench-", dir=suite.benchmark.tmp_dir)
-    except OSError as error:
-        raise StoreError(f"no scratch folder can be made: {error}; set benchmark_config.tmp_dir") from error
-    try:
-        yield folder
-    finally:
-        if suite.benchmark.remove_tmp_dir:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _show_cases(suites: Sequence[Suite], console: Console) -> int:

@@ -38,6 +38,7 @@ class Timed:
     built: int | None  # engines; None where the log cannot be read back
     outputs: Arrays  # of the first timed batch
     observed: Observations
+    batches: Sequence[TimedBatch]  # that the loops went round
 
 
 def measure(session: Session, preparation: Preparation, report: Report) -> Timed:
@@ -59,7 +60,7 @@ def measure(session: Session, preparation: Preparation, report: Report) -> Timed
             lines = log.lines(mark)
     observed = observe(session, pool, preparation.signature, outputs)
     report("observed", observed)
-    return Timed(None if lines is None else len(builds(lines)), outputs, observed)
+    return Timed(None if lines is None else len(builds(lines)), outputs, observed, pool)
 
 
 def _time(

@@ -19,6 +19,7 @@ from bench.bounds import (
     ratio_interval,
 )
 from bench.record import Record, Samples, Throughput
+from bench.turns import paired_speedups
 
 Intervals = dict[str, Interval | NoInterval]
 PERCENTS: Mapping[str, int] = {
@@ -39,9 +40,14 @@ def intervals(record: Record) -> Intervals:
 
 
 def speedup_intervals(record: Record, native: Record) -> Intervals:
-    """Intervals of the ratios to the native case, a process of its own; none of the native case's ratio to itself."""
+    """Intervals of the ratios to the native case; none of the native case's ratio to itself.
+
+    Of pairs of blocks where both were measured in turn; else of two series in processes of their own.
+    """
     if record is native:
         return {}
+    if pairs := paired_speedups(record, native):
+        return {name: pair.interval for name, pair in pairs.items()}
     mine, other = _measured(record), _measured(native)
     return {name: _ratio(other[name], mine[name]) for name in mine if name in other}
 

@@ -12,12 +12,13 @@ floor is there because with thousands of samples a drift of a thousandth is sign
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import median
 
 from bench.record import Record, Samples
-from bench.statistics import METRICS, samples_needed
+from bench.statistics import METRICS, SPEEDUPS, samples_needed
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7
@@ -57,7 +58,13 @@ def judge(record: Record) -> tuple[Problem, ...]:
     if record.latency is None or record.failure is not None:
         return ()
     found = (rule(record, record.latency) for rule in RULES)
-    return (*filter(None, found), *(Problem(reason) for reason in machine_problems(record.telemetry)))
+    own = (*filter(None, found), *(Problem(reason) for reason in machine_problems(record.telemetry)))
+    return (*own, *chain.from_iterable(map(_of_repeat, record.repeats)))
+
+
+def _of_repeat(record: Record) -> Iterator[Problem]:
+    which = record.case.id.removeprefix(record.case.variant).lstrip("-")
+    return (Problem(f"{which}: {problem.reason}", problem.spares) for problem in judge(record))
 
 
 def drift(times_ns: Sequence[int], tolerance: float, period: int = 1) -> float | None:
@@ -88,19 +95,21 @@ def _unsettled(record: Record, latency: Samples) -> Problem | None:
 def _latency_drift(record: Record, latency: Samples) -> Problem | None:
     alike = record.case.image_shape is not None or record.observed is None
     period = 1 if alike or record.observed is None else record.observed.pool_batches
-    return _drifting("latency", drift(latency.times_ns, record.case.settle_tolerance, period))
+    return _drifting(record, "latency", drift(latency.times_ns, record.case.settle_tolerance, period))
 
 
 def _compute_drift(record: Record, latency: Samples) -> Problem | None:
     times = record.compute.times_ns if record.compute is not None else ()
-    return _drifting("compute", drift(times, record.case.settle_tolerance))
+    return _drifting(record, "compute", drift(times, record.case.settle_tolerance))
 
 
-def _drifting(loop: str, change: float | None) -> Problem | None:
+def _drifting(record: Record, loop: str, change: float | None) -> Problem | None:
+    """Speed-ups of blocks measured in turn do not come from these loops."""
     if change is None:
         return None
     way = "above" if change > 0 else "below"
-    return Problem(f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's")
+    reason = f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's"
+    return Problem(reason, ACCURACY | MACHINE | (frozenset(SPEEDUPS) if record.blocks else frozenset()))
 
 
 def _few_samples(record: Record, latency: Samples) -> Problem | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bench.assertions import RELATIVE, check_assertion, statistics_of
 from bench.record import Check, Record
+from bench.repeats import merged, processes
 from bench.statistics import natives
 from bench.validity import judge
 
@@ -15,6 +16,7 @@ EXIT_CODES: Mapping[str, int] = {"passed": 0, "inconclusive": 3, "failed": 1, "m
 
 def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool = True) -> tuple[Check, ...]:
     """Every assertion for every case that it can be about; in a whole suite, one that is about none has failed."""
+    records = merged(records)
     native = natives(records)
     checks = []
     for expression in assertions:
@@ -64,6 +66,10 @@ def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:
 
 def broken_because(record: Record) -> str | None:
     """Why figures are not TensorRT's alone, in a case that is said to be; None where they are, or it is not strict."""
+    return next(filter(None, map(_broken_because, processes(record))), None)
+
+
+def _broken_because(record: Record) -> str | None:
     conversion, optimization = record.conversion, record.case.optimization
     if conversion is None or optimization.backend != "tf-trt" or not optimization.strict:
         return None

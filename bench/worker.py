@@ -1,8 +1,9 @@
 """python -m bench.worker: the child process of one case.
 
-Reads the case as one line of JSON on standard input; writes events as lines of JSON to the file descriptor that
---events names; ends when the process that --parent names does. Standard output and error are the case's log,
-TensorFlow's and TensorRT's own words included.
+Reads the case as one line of JSON on standard input, and after the case's own phases an order for each turn that it
+takes, until that input ends; writes events as lines of JSON to the file descriptor that --events names; ends when the
+process that --parent names does. Standard output and error are the case's log, TensorFlow's and TensorRT's own words
+included.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
+from bench.blocks import Turn
 from bench.errors import BenchError, ConfigError
 from bench.record import Case, Failure
 from bench.runner import as_json, run_case
@@ -41,6 +44,10 @@ class Events:
     def part(self, name: str, value: object) -> None:
         self._send({"event": "part", "name": name, "value": as_json(value)})
 
+    def ready(self) -> None:
+        """All phases of the case's own are done: turns may be ordered."""
+        self._send({"event": "ready"})
+
     def _send(self, event: dict[str, Any]) -> None:
         self._file.write(json.dumps(event) + "\n")
         self._file.flush()
@@ -53,12 +60,21 @@ def main(arguments: list[str]) -> int:
     events = Events(_number(arguments, "--events"))
     case = Case.model_validate_json(sys.stdin.readline())
     try:
-        run_case(case, events)
+        run_case(case, events, _turns(events))
     except Exception as error:  # the process boundary: whatever went wrong becomes a record's failure
         traceback.print_exc()
         events.part("failure", _failure(error, events.current_phase))
         return error.exit_code if isinstance(error, BenchError) else 4
     return 0
+
+
+def _turns(events: Events) -> Iterator[Turn]:
+    """The turns that are ordered, a line each, until the parent closes its end."""
+    events.current_phase = "interleave"
+    events.ready()
+    while line := sys.stdin.readline():
+        yield Turn.model_validate_json(line)
+        events.ready()
 
 
 def _failure(error: Exception, phase: str) -> Failure:

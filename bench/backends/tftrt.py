@@ -176,7 +176,8 @@ def _key(preparation: Preparation) -> dict[str, str]:
     """All that a conversion depends on."""
     optimization = preparation.optimization
     settings = {name: json.dumps(getattr(optimization, name)) for name in ENGINES}
-    return {**_segments_key(preparation), **settings, "shapes": _shapes(preparation), **_machine()}
+    build = {"build": str(preparation.case.build)} if preparation.case.build > 1 else {}
+    return {**_segments_key(preparation), **settings, "shapes": _shapes(preparation), **build, **_machine()}
 
 
 def _segments_key(preparation: Preparation) -> dict[str, str]:

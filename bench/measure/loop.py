@@ -78,8 +78,18 @@ def time_throughput(session: Session, batches: Sequence[TimedBatch], compute: Sa
     staged = session.stage(batches[0].arrays)
     low, high = LAUNCHES_IN_BLOCK
     launches = max(low, min(high, int(BLOCK_SECONDS * 1e9 / max(median(compute.times_ns), 1))))
-    blocks = [_block(session, staged, launches) for _ in range(BLOCKS + 1)]
+    blocks = [pipelined(session, staged, launches) for _ in range(BLOCKS + 1)]
     return Throughput(block_ns=tuple(blocks[1:]), launches_per_block=launches, images_per_launch=batches[0].images)
+
+
+def pipelined(session: Session, staged: object, launches: int) -> int:
+    """The time of so many inferences in flight, one wait at their end, in ns."""
+    launch = session.launch
+    start = perf_counter_ns()
+    for _ in range(launches):
+        pending = launch(staged)
+    session.wait(pending)
+    return perf_counter_ns() - start
 
 
 def _go_on(loop: Loop, goal: Goal, times: list[int], began: int) -> str:
@@ -126,15 +136,6 @@ def _compute_loop(session: Session, staged: object) -> Loop:
 
 def _rounds(batches: Sequence[TimedBatch]) -> Iterator[Arrays]:
     return itertools.cycle([batch.arrays for batch in batches])
-
-
-def _block(session: Session, staged: object, launches: int) -> int:
-    launch = session.launch
-    start = perf_counter_ns()
-    for _ in range(launches):
-        pending = launch(staged)
-    session.wait(pending)
-    return perf_counter_ns() - start
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from bench.record import Record
+from bench.report.repeated import measured_how
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
 from bench.validity import problems
 
@@ -96,7 +97,15 @@ def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Re
         columns=columns,
         rows=tuple(_rows(columns, native)),
         native=native,
-        notes=tuple(dict.fromkeys([*_which_native(columns, native), *chain.from_iterable(map(_notes, columns))])),
+        notes=tuple(
+            dict.fromkeys(
+                [
+                    *_which_native(columns, native),
+                    *measured_how(records, labels, native),
+                    *chain.from_iterable(map(_notes, columns)),
+                ]
+            )
+        ),
     )
 
 

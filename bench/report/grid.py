@@ -12,6 +12,7 @@ from bench.report.comparison import Column, Comparison, Row
 NO_VALUE = "–"
 FAILED = "-"
 LEGEND = "Intervals are of 95 % and within this run: the spread between processes is not in them."
+OF_PROCESSES = "Intervals are of 95 % and between processes: {count} of each variant."
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
     "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p95_latency_ms", "p99_latency_ms",
@@ -79,8 +80,13 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
         failures=tuple(describe_failure(column) for column in comparison.failures),
         broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
-        legend=(LEGEND,) if bounded else (),
+        legend=(_legend(comparison.columns),) if bounded else (),
     )
+
+
+def _legend(columns: Sequence[Column]) -> str:
+    count = 1 + min(len(column.record.repeats) for column in columns)
+    return LEGEND if count == 1 else OF_PROCESSES.format(count=count)
 
 
 def plain(text: str) -> str:

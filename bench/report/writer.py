@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench.record import Check, Record
+from bench.repeats import merged
 from bench.report.comparison import compare_cases
 from bench.report.exports import original_statistics
 from bench.report.html import page
@@ -20,7 +21,7 @@ from bench.verdict import broken_because
 
 def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str, checks: Sequence[Check]) -> None:
     """comparison.md, comparison.csv, comparison.html and plots/ in the run's folder, made anew from its records."""
-    comparisons = compare_cases(records, broken_because)
+    comparisons = compare_cases(merged(records), broken_because)
     environment = next((record.environment for record in records if record.environment is not None), None)
     pictures = plots(comparisons)
     for name, data in pictures.items():
@@ -32,6 +33,7 @@ def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str
 
 def write_statistics(records: Sequence[Record]) -> None:
     """The original statistics file of every case whose config names one."""
+    records = merged(records)
     native = natives(records)
     for record in records:
         if record.case.output_path is not None:
@@ -41,7 +43,7 @@ def write_statistics(records: Sequence[Record]) -> None:
 
 def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path) -> None:
     """Tables, what became of the assertions, the verdict, and where it all lies."""
-    console.print(rich_tables(compare_cases(records, broken_because)))
+    console.print(rich_tables(compare_cases(merged(records), broken_because)))
     for check in (check for check in checks if check.outcome != "passed"):
         where = f"{check.case_id}: " if check.case_id else ""
         console.print(

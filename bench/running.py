@@ -1,0 +1,88 @@
+"""All cases of a suite: which run alone and which together, a record kept of each as soon as it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bench.errors import StoreError
+from bench.interleave import run_alone, run_together
+from bench.launch import Worker
+from bench.progress import Progress
+from bench.record import Case, Record
+from bench.store import save_record
+from bench.suite import Suite
+
+
+def run_cases(suite: Suite, run: Path, progress: Progress) -> list[Record]:
+    """A record for every case, in the suite's order; Ctrl-C ends the list."""
+    with _scratch(suite) as scratch, progress, contextlib.suppress(KeyboardInterrupt):
+        running = Running(run, scratch, progress)
+        for cases in groups(suite.cases):
+            running.run(cases)
+            if running.is_interrupted:
+                break
+    return [running.records[case.id] for case in suite.cases if case.id in running.records]
+
+
+def groups(cases: Sequence[Case]) -> list[list[Case]]:
+    """What is compared with each other runs together; repeats come after all cases have run once."""
+    found: dict[tuple[int, int, str], list[Case]] = {}
+    for case in cases:
+        alone = "" if case.interleave_rounds else case.id
+        found.setdefault((case.build, case.repeat, f"{case.comparison}\n{alone}"), []).append(case)
+    return [found[key] for key in sorted(found, key=lambda key: key[:2])]
+
+
+class Running:
+    """One run: where its records go, and who is told of it."""
+
+    def __init__(self, run: Path, scratch: str, progress: Progress) -> None:
+        self._run, self._scratch, self._progress = run, scratch, progress
+        self.records: dict[str, Record] = {}  # by case
+
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether Ctrl-C ended a case."""
+        return any(record.is_interrupted for record in self.records.values())
+
+    def run(self, cases: Sequence[Case]) -> None:
+        """Cases of one comparison, measured in turn where there are several."""
+        if len(cases) == 1:
+            run_alone(cases[0], self._start, self._keep)
+        else:
+            run_together(cases, self._start, self._keep, self._progress.turns)
+
+    def _start(self, case: Case) -> Worker:
+        """A worker that has run the case's own phases."""
+        self._progress.begin(case)
+        artifacts = str((self._run / f"{case.id}.profile").resolve()) if case.keep_profile else ""
+        here = case.model_copy(update={"scratch_dir": self._scratch, "artifacts_dir": artifacts})
+        worker = Worker(here, self._run / f"{case.id}.log", self._progress.listen)
+        worker.run()
+        self._progress.end(worker.record())
+        return worker
+
+    def _keep(self, record: Record) -> None:
+        """A record as it was asked for, without this machine's folders; in place of what was known of it before."""
+        asked = {"scratch_dir": "", "artifacts_dir": ""}
+        record = record.model_copy(update={"case": record.case.model_copy(update=asked)})
+        save_record(self._run, record, again=record.case.id in self.records)
+        self.records[record.case.id] = record
+
+
+@contextlib.contextmanager
+def _scratch(suite: Suite) -> Iterator[str]:
+    """A folder for scratch files, removed at the end unless the config keeps it."""
+    try:
+        folder = tempfile.mkdtemp(prefix="bench-", dir=suite.benchmark.tmp_dir)
+    except OSError as error:
+        raise StoreError(f"no scratch folder can be made: {error}; set benchmark_config.tmp_dir") from error
+    try:
+        yield folder
+    finally:
+        if suite.benchmark.remove_tmp_dir:
+            shutil.rmtree(folder, ignore_errors=True)
