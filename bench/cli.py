@@ -1,4 +1,4 @@
-"""The `bench` command: test, report, doctor, engine, schema."""
+"""The `bench` command: test, aa, report, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -31,6 +31,31 @@ def report(run: Annotated[Path, typer.Argument(help="A run's folder, results/SUI
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+
+
+@app.command()
+def aa(
+    config: Annotated[Path, typer.Argument(help="A test config in JSON.", show_default=False)],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key, as for `bench test`.")
+    ] = None,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", metavar="PATTERN", help="The one case, by its id.")
+    ] = None,
+    pairs: Annotated[int, typer.Option("--pairs", min=2, help="Pairs of processes.")] = 6,
+    results: Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are kept.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Measure one case against itself: how often differences are seen that are none, and which are resolved."""
+    from bench.aa import run_aa
+
+    try:
+        code = run_aa(config, settings or (), select or (), pairs, results)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -14,6 +14,7 @@ TIMES: Mapping[str, Callable[[Block], float]] = {
     "compute_speedup": lambda block: median(block.compute_ns),
     "throughput_speedup": lambda block: block.pipelined_ns / block.turn.samples,
 }
+MEASURES = {"speedup": "latency", "compute_speedup": "compute", "throughput_speedup": "throughput"}
 
 
 def paired_speedups(record: Record, native: Record) -> dict[str, PairedSpeedup]:

@@ -1,0 +1,180 @@
+"""`bench aa`: one case against itself, pair by pair in fresh processes: what differs is the harness and the machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+
+from bench.bounds import LEVEL, Interval, student
+from bench.errors import ConfigError
+from bench.paired import PairedSpeedup, pairs_needed
+from bench.part import Part
+from bench.preflight import make_ready
+from bench.progress import Progress
+from bench.record import Case, Record
+from bench.running import run_cases
+from bench.store import create_run, replace_atomic, save_suite
+from bench.suite import Suite, load_suite
+from bench.turns import MEASURES, paired_speedups
+
+REPEATS = (3, 5)
+
+
+class Pair(Part):
+    """The ratio of two processes that measured the same in turn; the bounds are those of its rounds."""
+
+    ratio: float
+    low: float
+    high: float
+
+    @property
+    def differs(self) -> bool:
+        """A false alarm: nothing differs but the process."""
+        return not self.low <= 1 <= self.high
+
+
+class Resolution(Part):
+    """What one measure of a case told of itself."""
+
+    measure: str  # latency, compute or throughput
+    pairs: tuple[Pair, ...]
+    false_alarms: int
+    false_alarm_rate: tuple[float, float]  # 95 % bounds (Clopper and Pearson)
+    within_pair: float  # half the width of a pair's interval, relative, median
+    single: float  # relative; 95 % of ratios of single processes lie within
+    repeated: dict[int, float]  # half the width of an interval over so many repeats, relative
+
+
+class AA(Part):
+    """An A/A run, as aa.json holds it."""
+
+    case_id: str
+    rounds: int
+    measures: tuple[Resolution, ...]
+    failed: int = 0  # pairs without a result
+
+
+def run_aa(config: Path, settings: Sequence[str], select: Sequence[str], pairs: int, results: Path) -> int:
+    """Measure, store and show; the exit code: 0, or 4 where pairs have no result."""
+    suite = of_pairs(load_suite(config, settings, select), pairs)
+    ready, console = make_ready(suite), Console()
+    run = create_run(results, suite.name)
+    records = run_cases(ready, run, Progress(console, len(ready.cases)))
+    found = summarize(records, pairs)
+    save_suite(run, ready.name, ready.config, [case.id for case in ready.cases], _ending(records, found))
+    replace_atomic(run / "aa.json", found.model_dump_json(indent=1).encode())
+    text = as_markdown(found)
+    replace_atomic(run / "aa.md", text.encode())
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Results: {run}", markup=False, highlight=False, soft_wrap=True)
+    return 4 if found.failed else 0
+
+
+def of_pairs(suite: Suite, pairs: int) -> Suite:
+    """A suite of one case, twice for every pair."""
+    if len(suite.cases) != 1:
+        ids = ", ".join(case.id for case in suite.cases)
+        raise ConfigError(
+            f"{suite.source}: {len(suite.cases)} cases, and A/A is about one: choose with --select: {ids}"
+        )
+    (case,) = suite.cases
+    if case.interleave_rounds < pairs_needed():
+        raise ConfigError(
+            f"{suite.source}: benchmark_config.interleave_rounds: {case.interleave_rounds}: an interval needs "
+            f"{pairs_needed()} rounds, with interleave"
+        )
+    copies = tuple(_copy(case, number, which) for number in range(1, pairs + 1) for which in "ab")
+    return Suite(f"{suite.name}-aa", suite.source, suite.config, copies, (), suite.benchmark)
+
+
+def _copy(case: Case, number: int, which: str) -> Case:
+    changes = {"id": f"{case.id}-{number}{which}", "comparison": f"{case.comparison}, pair {number}", "repeat": number}
+    return case.model_copy(update={**changes, "output_path": None})
+
+
+def summarize(records: Sequence[Record], pairs: int) -> AA:
+    """What the pairs of an A/A run say; a pair of which one failed says nothing."""
+    by_pair: dict[str, list[Record]] = {}
+    for record in records:
+        by_pair.setdefault(record.case.comparison, []).append(record)
+    compared = [paired_speedups(b, a) for a, b in (pair for pair in by_pair.values() if len(pair) == 2)]
+    compared = [found for found in compared if found]
+    case = records[0].case
+    return AA(
+        case_id=case.id.rpartition("-")[0],
+        rounds=case.interleave_rounds,
+        measures=tuple(_resolution(name, [found[name] for found in compared]) for name in MEASURES) if compared else (),
+        failed=pairs - len(compared),
+    )
+
+
+def _resolution(name: str, found: Sequence[PairedSpeedup]) -> Resolution:
+    pairs = tuple(
+        Pair(ratio=each.value, low=each.interval.low, high=each.interval.high)
+        for each in found
+        if isinstance(each.interval, Interval)
+    )
+    alarms = sum(pair.differs for pair in pairs)
+    # Around 0, which the mean is known to be: nothing differs. So there are as many degrees of freedom as pairs.
+    deviation = math.sqrt(sum(math.log(pair.ratio) ** 2 for pair in pairs) / len(pairs))
+    return Resolution(
+        measure=MEASURES[name],
+        pairs=pairs,
+        false_alarms=alarms,
+        false_alarm_rate=_rate(alarms, len(pairs)),
+        within_pair=median(math.sqrt(pair.high / pair.low) - 1 for pair in pairs),
+        single=math.expm1(student(len(pairs)) * deviation),
+        repeated={n: math.expm1(student(n - 1) * deviation / math.sqrt(n)) for n in REPEATS},
+    )
+
+
+def _rate(alarms: int, pairs: int) -> tuple[float, float]:
+    from scipy.special import betaincinv
+
+    tail = (1 - LEVEL) / 2
+    low = float(betaincinv(alarms, pairs - alarms + 1, tail)) if alarms else 0.0
+    return low, float(betaincinv(alarms + 1, pairs - alarms, 1 - tail)) if alarms < pairs else 1.0
+
+
+def _ending(records: Sequence[Record], found: AA) -> dict[str, object]:
+    environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
+    return {"environment": environment, "verdict": "broken" if found.failed else "passed", "assertions": []}
+
+
+def as_markdown(found: AA) -> str:
+    """A table of the measures, and what it means in words."""
+    if not found.measures:
+        return f"{found.case_id} against itself: no pair has a result; the records say why."
+    count = len(found.measures[0].pairs)
+    head = ["measure", "false alarms", "a pair's interval", "one process each", *(f"{n} repeats" for n in REPEATS)]
+    rows = [
+        [
+            each.measure,
+            f"{each.false_alarms} of {count} ({each.false_alarm_rate[0]:.0%} to {each.false_alarm_rate[1]:.0%})",
+            f"±{each.within_pair:.2%}",
+            f"{each.single:.2%}",
+            *(f"{each.repeated[n]:.2%}" for n in REPEATS),
+        ]
+        for each in found.measures
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    return "\n".join(
+        [f"{found.case_id} against itself, {count} pairs of {found.rounds} rounds", "", *lines, "", *_words(found)]
+    )
+
+
+def _words(found: AA) -> list[str]:
+    words = [
+        "False alarms: pairs whose 95 % interval leaves out 1, though nothing differs but the process.",
+        "Smaller differences than those of the last columns are not resolved here: between single processes, "
+        "or with benchmark_config.repeats.",
+    ]
+    if any(each.false_alarm_rate[0] > 1 - LEVEL for each in found.measures):
+        words.append("Processes differ by more than a pair's interval tells: compare with repeats.")
+    if found.failed:
+        words.append(f"{found.failed} pairs have no result; the records say why.")
+    return words
