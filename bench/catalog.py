@@ -13,7 +13,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from filelock import FileLock
 from pydantic import ConfigDict, Field, ValidationError
 
 from bench.config import Location, describe
@@ -40,7 +39,7 @@ class Source(Part):
 class Card(Part):
     """What every card says."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(defer_build=True, strict=True)
 
     name: str
     description: str
@@ -182,6 +181,8 @@ def _home(card: DatasetCard) -> Path:
 
 
 def _generate_once(card: DatasetCard, script: Path) -> None:
+    from filelock import FileLock  # slow to import, and --help has no use for it
+
     home = _home(card)
     try:
         home.parent.mkdir(parents=True, exist_ok=True)

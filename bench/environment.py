@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +82,8 @@ def _text(value: bytes | str) -> str:
 
 def packages() -> dict[str, str]:
     """The versions of the packages that results depend on, of those installed."""
+    from importlib.metadata import distributions  # slow to import, and --help has no use for it
+
     found = {(d.metadata["Name"] or "").lower(): d.version for d in distributions()}
     return {name: found[name] for name in PACKAGES if name in found}
 

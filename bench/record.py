@@ -63,7 +63,7 @@ class Model(Part):
     signature_key: str = "serving_default"  # of a SavedModel
     input_names: tuple[str, ...] = ()  # of a graph; none: found by themselves
     output_names: tuple[str, ...] = ()
-    edits: Edits = Edits()
+    edits: Edits = Field(default_factory=Edits)
     frozen_path: str | None = None  # where the frozen graph is written too
     keras_application: str | None = None  # built with random weights where there is no path
     random_weights: bool = False  # accuracy is then not reported

@@ -21,7 +21,7 @@ ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchMod
 class Section(BaseModel):
     """Base of the config's sections: unknown keys and loose types are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class ModelSection(Section):
@@ -238,8 +238,8 @@ class Config(Section):
     schema_: str | None = Field(None, alias="$schema", description="Lets editors complete and check the file.")
     name: str | None = Field(None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="Default: the file's name.")
     model: ModelSection = Field(alias="model_config", description="Which model; `source_model` is accepted too.")
-    optimization: OptimizationSection = Field(OptimizationSection(), alias="optimization_config")
-    benchmark: BenchmarkSection = Field(BenchmarkSection(), alias="benchmark_config")
+    optimization: OptimizationSection = Field(default_factory=OptimizationSection, alias="optimization_config")
+    benchmark: BenchmarkSection = Field(default_factory=BenchmarkSection, alias="benchmark_config")
     matrix: dict[str, list[Any]] = Field(
         {}, description="Dotted keys with lists of values: a case for every combination. Ours."
     )

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import Field
+
 from bench.part import Part
 
 ClockPolicy = Literal["locked", "application", "floating", "unknown"]
@@ -134,7 +136,7 @@ class Telemetry(Part):
     windows: tuple[Window, ...] = ()  # phases, in order, and the timed loops of "measure" as "measure: latency", ...
     energy: tuple[Energy, ...] = ()
     foreign: tuple[ForeignProcess, ...] = ()
-    trace: Trace = Trace()
+    trace: Trace = Field(default_factory=Trace)
     cpu_mhz_source: str | None = None  # "/proc/cpuinfo" in a virtual machine: a nominal figure
     absent: dict[str, str] = {}  # fields that are not known at all or not always, and why
 

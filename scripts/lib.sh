@@ -32,3 +32,10 @@ main_environment() { # .venv: the newest TensorFlow, and what the tests need
     python=$(find_python 3.11 3.12 3.10) || { echo "Python 3.10, 3.11 or 3.12 is needed, with venv" >&2; exit 2; }
     set_up .venv "$python" -e '.[tensorflow,dev]'
 }
+
+run_tests() { # run_tests FOLDER [ARGUMENT...]: two tests at a time, then those one by one that nothing may run beside
+    local python=$1/bin/python
+    shift
+    "$python" -m pytest -n 2 --dist worksteal --benchmark-disable -m 'not alone' "$@"
+    "$python" -m pytest -m alone "$@"
+}

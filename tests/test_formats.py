@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,61 +42,44 @@ WHOLE: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Record]:
-    """The records of all formats, run two at a time."""
+def run(folder: Path, name: str) -> Record:
+    """The record that python -m bench.test gives of a format, on the CPU alone."""
     pytest.importorskip("tensorflow")
     from tests.graphs import small
 
-    folder = tmp_path_factory.mktemp("formats")
-    small.write_v1(folder)
-    small.write_saved_model(folder / "saved")
-    small.write_detector(folder / "detector")
-    small.make_keras().save(folder / "model.h5")
-    for name, changes in WHOLE.items():
-        config = make_config({"name": name, **REAL, **changes})
-        (folder / f"{name}.json").write_text(json.dumps(config), encoding="utf-8")
-    names = [f"{name}.json" for name in WHOLE]
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda chosen: run(folder, chosen), (names[::2], names[1::2])))
-    assert (folder / "out" / "frozen.pb").is_file()
-    files = {name: next((folder / "results" / name).glob("*/*-b1*.json")) for name in WHOLE}
-    return {name: read_record(file.read_text(encoding="utf-8"), name) for name, file in files.items()}
-
-
-def run(folder: Path, names: list[str]) -> None:
-    """python -m bench.test NAME..., on the CPU alone."""
+    write: dict[str, Callable[[], object]] = {
+        "saved_model": lambda: small.write_saved_model(folder / "saved"),
+        "keras": lambda: small.make_keras().save(folder / "model.h5"),
+        "edited": lambda: small.write_detector(folder / "detector"),
+    }
+    write.get(name, lambda: small.write_v1(folder))()
+    config = make_config({"name": name, **REAL, **WHOLE[name]})
+    (folder / "test.json").write_text(json.dumps(config), encoding="utf-8")
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONPATH": str(ROOT), "BENCH_CACHE": "cache"}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.test", *names], cwd=folder, env=environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "bench.test", "test.json"]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    file = next((folder / "results" / name).glob("*/*-b1*.json"))
+    return read_record(file.read_text(encoding="utf-8"), name)
 
 
 # Keras 2.14 gives random.randint a float, and calls .h5 an older format.
-whole = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:non-integer arguments to randrange:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*saving your model as an HDF5 file"),
-]
-
-
-@pytest.mark.parametrize("name", [pytest.param(name, marks=whole) for name in WHOLE])
-def test_every_format_runs_the_whole_way(ran: dict[str, Record], name: str) -> None:
-    record = ran[name]
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:non-integer arguments to randrange:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*saving your model as an HDF5 file")
+@pytest.mark.parametrize("name", WHOLE)
+def test_every_format_runs_the_whole_way(tmp_path: Path, name: str) -> None:
+    record = run(tmp_path, name)
     assert record.failure is None
     assert record.latency is not None and len(record.latency.times_ns) == 3
     assert record.case.model.format == (name if name in ("frozen_graph", "checkpoint", "keras") else "saved_model")
-
-
-@pytest.mark.parametrize("name", [pytest.param("edited", marks=whole)])
-def test_the_record_counts_the_edits(ran: dict[str, Record], name: str) -> None:
-    edits = ran[name].edits
-    assert edits is not None and min(edits.values()) >= 1
-    assert set(edits) == {
-        "force_nms_cpu", "replace_relu6", "remove_assert", "override_nms_score_threshold", "override_resizer_shape",
-    }  # fmt: skip
-    assert ran["keras"].edits is None
+    assert (record.edits is not None) == (name == "edited")
+    if record.edits is not None:
+        assert (tmp_path / "out" / "frozen.pb").is_file()
+        assert min(record.edits.values()) >= 1
+        assert set(record.edits) == {
+            "force_nms_cpu", "replace_relu6", "remove_assert", "override_nms_score_threshold", "override_resizer_shape",
+        }  # fmt: skip
 
 
 @pytest.mark.parametrize(

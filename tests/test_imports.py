@@ -18,7 +18,7 @@ NEED_TENSORFLOW = (
     "bench.graphs.",
     "bench.measure.profile",
 )
-HEAVY = ("matplotlib", "pandas", "scipy", "tensorflow")
+HEAVY = ("PIL", "jinja2", "keras", "matplotlib", "numpy", "pandas", "pycocotools", "scipy", "tensorflow")
 
 
 def python(program: str) -> Any:
@@ -39,8 +39,15 @@ def test_these_do_not_import_tensorflow(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["bench.test", "bench.cli"])
-def test_the_program_starts_without_anything_heavy(module: str) -> None:
-    assert loaded_by(module, HEAVY) == []
+def test_help_imports_nothing_heavy(module: str) -> None:
+    program = f"""
+import contextlib, io, json, runpy, sys
+sys.argv = ["bench", "--help"]
+with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+    runpy.run_module("{module}", run_name="__main__")
+print(json.dumps(["Usage" in shown.getvalue(), *sorted({{*{HEAVY!r}}} & {{*sys.modules}})]))
+"""
+    assert python(program) == [True]
 
 
 def test_a_backend_is_imported_when_chosen() -> None:

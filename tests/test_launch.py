@@ -186,6 +186,7 @@ def test_killed_from_outside_as_by_the_kernel_out_of_memory(run_with: Callable[.
     assert (failure.kind, failure.phase) == ("out-of-memory", "first inference")
 
 
+@pytest.mark.alone
 def test_a_phase_that_takes_too_long_ends_with_its_worker_and_its_children(
     run_with: Callable[..., Record], tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ def test_a_phase_that_takes_too_long_ends_with_its_worker_and_its_children(
     assert not psutil.pid_exists(int(child)) or all_gone([psutil.Process(int(child))])
 
 
+@pytest.mark.alone
 def test_each_phase_has_the_whole_time_for_itself(run_with: Callable[..., Record]) -> None:
     record = run_with("infer", "pause", phase_timeout_s=3.0, num_warmup_iterations=9, num_iterations=9)
     assert record.failure is None
@@ -285,6 +287,7 @@ def test_workers_die_with_a_parent_that_is_killed(config: Path, tmp_path: Path) 
     assert (shown.returncode, "Verdict: broken" in shown.stdout) == (0, True), shown.stderr
 
 
+@pytest.mark.alone
 def test_the_parent_sleeps_while_a_worker_works(config: Path, tmp_path: Path) -> None:
     with started(config, **inject(tmp_path, "infer", "hang")) as process:
         read_until(process, "first inference")

@@ -42,7 +42,7 @@ def measure(folder: Path, model: dict[str, Any], benchmark: dict[str, Any], back
         "name": backend,
         "model_config": model,
         "optimization_config": {"backend": backend, "precision_mode": precision},
-        "benchmark_config": {"num_warmup_iterations": 1, "num_iterations": 5, **benchmark},
+        "benchmark_config": {"num_warmup_iterations": 1, "max_warmup_s": 0, "num_iterations": 5, **benchmark},
     }
     path = folder / f"{backend}.json"
     path.write_text(json.dumps(config), encoding="utf-8")

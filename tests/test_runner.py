@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -24,6 +25,7 @@ from bench.record import Accuracy, Case, Dataset, Model, Observations, Phase, Sa
 from bench.runner import run_case
 from bench.statistics import summarize
 from tests.factory import make_case, make_optimization, make_record
+from tests.measure.simulated import MS
 
 SIDE = 4
 CLASSIFIER = Model(name="tiny", task="classification", path="tiny")
@@ -165,7 +167,11 @@ def test_the_first_inference_stands_apart_and_warm_up_counts_iterations(run: Run
     assert len(report.parts["compute"].times_ns) == 5
 
 
-def test_warm_up_and_timing_go_on_until_they_have_enough(run: Run, tmp_path: Path) -> None:
+def test_warm_up_and_timing_go_on_until_they_have_enough(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock by which everything takes a millisecond."""
+    monkeypatch.setattr("bench.measure.loop.perf_counter_ns", itertools.count(0, MS).__next__)
     asked = {"num_iterations": None, "percentile": 90.0, "max_warmup_s": 5.0}
     report, _ = run(make(labelled(tmp_path / "data", 8), batch_size=2, **asked))
     latency: Samples = report.parts["latency"]

@@ -6,7 +6,6 @@ import ast
 import contextlib
 import ctypes
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +60,8 @@ def tensorflow_build() -> dict[str, Any] | None:
 
 def tensorflow_version() -> str | None:
     """The installed TensorFlow's version, by whichever name it was installed."""
+    from importlib.metadata import PackageNotFoundError, version  # slow to import, and --help has no use for it
+
     for name in ("tensorflow", "tensorflow-cpu"):
         try:
             return version(name)

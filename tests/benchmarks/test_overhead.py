@@ -25,7 +25,9 @@ from bench.measure.loop import time_latency
 from tests.factory import make_case
 from tests.faults import ROOT
 
-ROUNDS, BLOCK, ATTEMPTS = 20, 15, 5
+pytestmark = pytest.mark.alone
+ROUNDS, BLOCK, ATTEMPTS = 20, 15, 8
+LIBRARIES = "import pydantic.fields, rich.console, typer.rich_utils"
 
 
 class SineSession(NullSession):
@@ -91,26 +93,42 @@ def _compare(session: Session, arrays: Arrays) -> float:
     return median(ratios)
 
 
-def test_an_iteration_of_null_costs_under_20_microseconds(benchmark: BenchmarkFixture) -> None:
-    batches = [TimedBatch({"images": np.zeros((1, 8, 8, 3), np.uint8)}, 1)] * 4
-    session = NullSession({})
+def test_an_iteration_costs_less_than_five_of_a_bare_loop(benchmark: BenchmarkFixture) -> None:
+    """What is beside the sample counts here: going round the batches, looking at the goal, keeping the record."""
+    session, arrays = NullSession({}), {"images": np.zeros((1, 8, 8, 3), np.uint8)}
+    batches = [TimedBatch(arrays, 1)] * 4
+
+    def loop() -> None:
+        time_latency(session, batches, exactly(2000))
+
     with small_heap():
-        benchmark.pedantic(time_latency, (session, batches, exactly(2000)), rounds=10)  # type: ignore[no-untyped-call]
-    if benchmark.stats is not None:  # None where benchmarks are disabled
-        assert benchmark.stats.stats.min / 2000 < 20e-6
+        benchmark.pedantic(loop, rounds=10)  # type: ignore[no-untyped-call]
+        pairs = [(_wall(loop), _wall(lambda: bare_loop(session, arrays, 2000))) for _ in range(20)]
+    ours, bare = map(min, zip(*pairs, strict=True))
+    print(f"an iteration: {ours / 2000:.0f} ns, of a bare loop: {bare / 2000:.0f} ns")
+    assert ours < 5 * bare
 
 
-def test_null_itself_reports_less_than_5_microseconds() -> None:
-    samples = time_latency(NullSession({}), [TimedBatch({}, 1)], exactly(2000))
+def test_null_itself_reports_less_than_three_times_a_bare_loops_sample() -> None:
+    session = NullSession({})
+    samples = time_latency(session, [TimedBatch({}, 1)], exactly(2000))
     assert len(samples.times_ns) == 2000
-    assert 0 <= min(samples.times_ns) <= median(samples.times_ns) < 5000
+    assert 0 <= min(samples.times_ns) <= median(samples.times_ns) < 3 * median(bare_loop(session, {}, 2000))
 
 
-def test_help_costs_under_half_a_second() -> None:
-    """In CPU time of one thread, which is what it takes on an idle machine."""
-    best = min(_cpu_seconds([sys.executable, "-m", "bench.test", "--help"]) for _ in range(5))
-    print(f"--help: {best:.3f} s")
-    assert 0.05 < best < 0.5
+def _wall(work: Callable[[], object]) -> int:
+    start = perf_counter_ns()
+    work()
+    return perf_counter_ns() - start
+
+
+def test_help_costs_less_than_three_times_the_libraries_that_show_it() -> None:
+    """In CPU time, least of several that take turns. An idle machine gives the help in half a second."""
+    commands = (["-m", "bench.test", "--help"], ["-c", LIBRARIES])
+    costs = [[_cpu_seconds([sys.executable, *command]) for command in commands] for _ in range(7)]
+    ours, libraries = map(min, zip(*costs, strict=True))
+    print(f"--help: {ours:.3f} s, its libraries: {libraries:.3f} s")
+    assert ours < 3 * libraries
 
 
 def _cpu_seconds(command: list[str]) -> float:

@@ -23,6 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.gpu)
+            item.add_marker(pytest.mark.alone)  # one process at a time has the GPU's memory
             if missing:
                 item.add_marker(pytest.mark.skip(reason="TF-TRT cannot run here: " + "; ".join(missing)))
 

@@ -57,14 +57,13 @@ def test_looks_ahead_within_bounds(batch_size: int, workers: int) -> None:
         begun.append(item.id)
         return picture(item)
 
-    least_ahead = 100
     for number, _ in enumerate(iterate_batches(items(60), batch_size, load, workers), start=1):
-        time.sleep(0.005)  # time to decode all that it is going to
-        ahead = len(begun) - number * batch_size
-        assert ahead <= 2 * batch_size + workers
         if number * batch_size + 2 * batch_size + workers <= 60:
-            least_ahead = min(least_ahead, ahead)
-    assert least_ahead >= batch_size
+            until = time.monotonic() + 20
+            while len(begun) < (number + 1) * batch_size:  # a batch ahead, however busy the machine is
+                assert time.monotonic() < until
+        time.sleep(0.005)  # time to decode more than it should
+        assert len(begun) - number * batch_size <= 2 * batch_size + workers
 
 
 def test_decodes_in_several_threads_at_once() -> None:

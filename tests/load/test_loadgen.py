@@ -17,6 +17,7 @@ from bench.load.result import SUMMARY, Load, LoadResult
 from bench.statistics import samples_needed
 
 pytest.importorskip("mlperf_loadgen", reason="MLCommons LoadGen is not installed: the extra load")
+pytestmark = pytest.mark.alone  # queues grow where anything runs beside the server
 
 SERVICE_S = 0.004
 IMAGES = [{"x": np.full((1, 2, 2, 3), number, np.uint8)} for number in range(16)]

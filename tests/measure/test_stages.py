@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from statistics import median
 
 import numpy as np
@@ -13,47 +12,48 @@ from bench.backends.null import NullSession
 from bench.inputs.batches import TimedBatch
 from bench.measure.stages import TIMED, time_stages
 from bench.stages import Stages
+from tests.measure.simulated import MS, Clock
 
 BATCHES = [TimedBatch({"x": np.zeros((2, 3))}, 2)]
 
 
 class Staged(NullSession):
-    """Sleeps in every stage for as long as it is told, in ms."""
+    """Moves a clock in every stage by as much as it is told, in ms."""
 
     on_device = True
 
-    def __init__(self, **sleeps: float) -> None:
+    def __init__(self, clock: Clock, **takes: float) -> None:
         super().__init__({})
-        self.sleeps = sleeps
+        self.clock, self.takes = clock, takes
 
     def stage(self, batch: Arrays) -> Arrays:
-        return self._sleep("stage", batch)
+        return self._take("stage", batch)
 
     def launch(self, staged: Arrays) -> Arrays:
-        return self._sleep("launch", staged)
+        return self._take("launch", staged)
 
     def wait(self, pending: Arrays) -> None:
-        self._sleep("wait", pending)
+        self._take("wait", pending)
 
     def fetch(self, pending: Arrays) -> Arrays:
-        return self._sleep("fetch", pending)
+        return self._take("fetch", pending)
 
-    def _sleep(self, what: str, value: Arrays) -> Arrays:
-        time.sleep(self.sleeps.get(what, 0.0) / 1e3)
+    def _take(self, what: str, value: Arrays) -> Arrays:
+        self.clock.now += round(MS * self.takes[what])
         return value
 
 
-def test_each_stage_is_timed_by_itself() -> None:
-    session = Staged(stage=1.0, launch=0.5, wait=2.0, fetch=1.5)
-    stages = time_stages(session, BATCHES, lambda: time.sleep(0.003))
-    found = stages.median_ms()
-    wanted = {"host to device": 1.0, "compute": 2.5, "device to host": 1.5, "preprocess": 3.0}
-    assert set(found) == set(wanted)
-    for name, ms in wanted.items():
-        assert ms <= found[name] < ms + 0.6, name
-    assert median(stages.dispatch_ns) / 1e6 == pytest.approx(0.5, abs=0.4)
+def test_each_stage_is_timed_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("bench.measure.stages.perf_counter_ns", clock)
+    session = Staged(clock, stage=1.0, launch=0.5, wait=2.0, fetch=1.5)
+    stages = time_stages(session, BATCHES, lambda: session._take("stage", {}))
+    assert stages.median_ms() == {
+        "preprocess": 1.0, "host to device": 1.0, "compute": 2.5, "device to host": 1.5,
+    }  # fmt: skip
+    assert median(stages.dispatch_ns) == 0.5 * MS
     assert len(stages.compute_ns) == TIMED
-    assert stages.remainder_ms(6.0) == pytest.approx(1.0, abs=0.6)
+    assert stages.remainder_ms(6.0) == pytest.approx(1.0)
 
 
 def test_stages_that_are_not_there_are_left_out() -> None:
