@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, perf_counter_ns
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -32,6 +32,8 @@ from bench.measure.observe import differences
 from bench.measure.turn import take_turn
 from bench.record import Case, Phase
 from bench.timing import Timed, measure
+
+POSTPROCESSED = 100  # batches whose time is kept
 
 
 class Reporter(Protocol):
@@ -169,16 +171,19 @@ def _evaluate(
 ) -> None:
     """The accuracy pass; its first batch is the first timed one, whose outputs are held against these."""
     with phase("accuracy"):
-        done = 0
+        done, postprocess_ns = 0, []
         for number, batch in enumerate(evaluated_batches(case, signature, case.num_images), start=1):
             outputs = session.infer(feed(batch, signature, case.seed))
+            start = perf_counter_ns()
             metric.add(batch, outputs)
+            postprocess_ns.append(perf_counter_ns() - start)
             if number == 1:
                 found = {"output_differences": differences(timed.outputs, outputs)}
                 report.part("observed", timed.observed.model_copy(update=found))
             done += batch.count
             if number % case.display_every == 0:
                 report.progress(done, case.num_images)
+        report.part("stages", timed.stages.model_copy(update={"postprocess_ns": tuple(postprocess_ns[:POSTPROCESSED])}))
         report.part("accuracy", metric.result())
 
 

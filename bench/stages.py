@@ -8,6 +8,8 @@ from bench.part import Part
 
 DISPATCH_BOUND = 0.8  # of the compute time; this and the next are trtexec's own bounds
 UNSTABLE = 0.025  # coefficient of variation of the compute time
+EXCESS = 0.05  # by which stages, with a wait after each, may exceed the inference that they make up
+RESOLUTION_MS = 0.02  # what waits and clocks cost is no excess
 
 
 class Stages(Part):
@@ -22,6 +24,8 @@ class Stages(Part):
     dispatch_ns: tuple[int, ...]
     device_to_host_ns: tuple[int, ...]
     on_device: bool  # whether there is a device that copies go to
+    whole_ns: tuple[int, ...] = ()  # of the same batches, host to host, between the others
+    postprocess_ns: tuple[int, ...] = ()  # outputs judged: labels compared, boxes scaled
 
     def median_ms(self) -> dict[str, float]:
         """The median of each stage, in ms; stages that were not taken are left out."""
@@ -30,20 +34,34 @@ class Stages(Part):
             "host to device": self.host_to_device_ns,
             "compute": self.compute_ns,
             "device to host": self.device_to_host_ns,
+            "postprocess": self.postprocess_ns,
         }
         return {name: median(times) / 1e6 for name, times in found.items() if times}
 
-    def remainder_ms(self, latency_ms: float) -> float:
-        """The latency, host to host, less the three stages in it; below 0 where they overlap in it."""
+    def remainder_ms(self) -> float | None:
+        """An inference as a whole, host to host, less the three stages in it; below 0 where they overlap in it."""
+        if not self.whole_ns:
+            return None
         inside = (self.host_to_device_ns, self.compute_ns, self.device_to_host_ns)
-        return latency_ms - sum(median(times) for times in inside) / 1e6
+        return (median(self.whole_ns) - sum(median(times) for times in inside)) / 1e6
+
+    def excess(self) -> float | None:
+        """The share of an inference by which its stages exceed it, where that is more than waits explain."""
+        left = self.remainder_ms()
+        if left is None:
+            return None
+        whole = median(self.whole_ns) / 1e6
+        return -left / whole if -left > max(EXCESS * whole, RESOLUTION_MS) else None
 
     def diagnoses(self) -> tuple[str, ...]:
-        """What bounds an inference on a device, by trtexec's rules (TensorRT, samples/common/sampleReporting.cpp)."""
-        compute, dispatch = median(self.compute_ns), median(self.dispatch_ns)
+        """Whether the stages add up; what bounds an inference on a device, by trtexec's rules.
+
+        Source: TensorRT, samples/common/sampleReporting.cpp.
+        """
+        compute, dispatch, excess = median(self.compute_ns), median(self.dispatch_ns), self.excess()
+        found = [] if excess is None else [f"stages one by one take {100 * excess:.0f} % longer than an inference"]
         if not self.on_device:
-            return ()
-        found = []
+            return tuple(found)
         if dispatch > DISPATCH_BOUND * compute:
             share = 100 * dispatch / compute
             found.append(f"bound by dispatch: starting an inference takes {share:.0f} % of its compute time")

@@ -27,6 +27,7 @@ from bench.measure.settle import settling_of
 from bench.measure.stages import time_stages
 from bench.ownlog import OwnLog
 from bench.record import Case, Observations
+from bench.stages import Stages
 
 Report = Callable[[str, object], None]  # a part of the record and its value
 
@@ -37,6 +38,7 @@ class Timed:
 
     built: int | None  # engines; None where the log cannot be read back
     outputs: Arrays  # of the first timed batch
+    stages: Stages
     observed: Observations
     batches: Sequence[TimedBatch]  # that the loops went round
 
@@ -56,17 +58,17 @@ def measure(session: Session, preparation: Preparation, report: Report) -> Timed
         with phase("measure"):
             log = OwnLog()
             mark = log.position()
-            outputs = _time(case, preparation.signature, session, pool, warm, report)
+            outputs, stages = _time(case, preparation.signature, session, pool, warm, report)
             lines = log.lines(mark)
     observed = observe(session, pool, preparation.signature, outputs)
     report("observed", observed)
-    return Timed(None if lines is None else len(builds(lines)), outputs, observed, pool)
+    return Timed(None if lines is None else len(builds(lines)), outputs, stages, observed, pool)
 
 
 def _time(
     case: Case, signature: Signature, session: Session, pool: Sequence[TimedBatch], warm: WarmUp, report: Report
-) -> Arrays:
-    """The three loops; returns the outputs of the first timed inference."""
+) -> tuple[Arrays, Stages]:
+    """The three loops, and the stages; returns the outputs of the first timed inference, and these."""
     outputs: list[Arrays] = []
     goal = goal_of(case)
     latency = time_latency(session, pool, goal, outputs.append)
@@ -75,8 +77,9 @@ def _time(
     compute = time_compute(session, pool, goal)
     report("compute", compute)
     report("throughput", time_throughput(session, pool, compute))
-    report("stages", time_stages(session, pool, lambda: first_batch(case, signature)))
-    return outputs[0]
+    stages = time_stages(session, pool, lambda: first_batch(case, signature))
+    report("stages", stages)
+    return outputs[0], stages
 
 
 def _refuse_nan(outputs: Arrays) -> None:

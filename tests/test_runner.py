@@ -21,6 +21,7 @@ from bench.backends.null import NullBackend, NullSession
 from bench.conversion import Conversion, Profile
 from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
+from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Case, Dataset, Model, Observations, Phase, Samples, Throughput
 from bench.runner import run_case
 from bench.statistics import summarize
@@ -161,10 +162,11 @@ def test_the_first_inference_stands_apart_and_warm_up_counts_iterations(run: Run
     assert len(backend.inferred("first inference")) == 1
     assert report.parts["first_inference_ns"] > 0
     assert len(backend.inferred("warm-up")) == 3
-    assert len(backend.inferred("measure")) == 5
+    assert len(backend.inferred("measure")) == 5 + WARM + TIMED
     latency: Samples = report.parts["latency"]
     assert (len(latency.warmup_ns), len(latency.times_ns)) == (3, 5)
     assert len(report.parts["compute"].times_ns) == 5
+    assert len(report.parts["stages"].postprocess_ns) == 4  # a batch of the accuracy pass each
 
 
 def test_warm_up_and_timing_go_on_until_they_have_enough(
@@ -206,7 +208,7 @@ def test_without_an_accuracy_pass_there_is_nothing_to_hold_timed_outputs_against
     observed: Observations = report.parts["observed"]
     assert observed.output_differences is None
     assert not observed.identical_images and not observed.flat_images
-    assert len(backend.inferred("measure")) == 5
+    assert len(backend.inferred("measure")) == 5 + WARM + TIMED
 
 
 def test_empty_detections_are_looked_for_in_the_whole_pool() -> None:
@@ -220,13 +222,13 @@ def test_empty_detections_are_looked_for_in_the_whole_pool() -> None:
 def test_every_batch_is_full_and_the_timed_ones_hold_no_padding(run: Run, tmp_path: Path) -> None:
     report, backend = run(make(labelled(tmp_path / "data", 5), batch_size=2))
     assert {len(batch) for _, _, batch in backend.calls} == {2}
-    assert reds(backend.inferred("measure")) == [[0, 1], [2, 3], [0, 1], [2, 3], [0, 1]]
+    assert reds(backend.inferred("measure")[:5]) == [[0, 1], [2, 3], [0, 1], [2, 3], [0, 1]]
     assert report.parts["latency"].images == (2,) * 5
 
 
 def test_a_batch_that_is_larger_than_the_dataset_is_padded_and_counted_without(run: Run, tmp_path: Path) -> None:
     report, backend = run(make(labelled(tmp_path / "data", 3), batch_size=4))
-    assert reds(backend.inferred("measure")) == [[0, 1, 2, 2]] * 5
+    assert reds(backend.inferred("measure")[:5]) == [[0, 1, 2, 2]] * 5
     latency: Samples = report.parts["latency"]
     throughput: Throughput = report.parts["throughput"]
     assert latency.images == report.parts["compute"].images == (3,) * 5
@@ -368,7 +370,7 @@ def test_the_timed_batches_are_held_in_bounded_memory(
 ) -> None:
     monkeypatch.setattr("bench.inputs.cases.POOL_BYTES", 2 * SIDE * SIDE * 3)
     _, backend = run(make(labelled(tmp_path / "data", 5)))
-    assert reds(backend.inferred("measure")) == [[0], [1], [0], [1], [0]]
+    assert reds(backend.inferred("measure")[:5]) == [[0], [1], [0], [1], [0]]
 
 
 def test_a_workers_memory_does_not_grow_with_the_number_of_images(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from statistics import median
 
 from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
@@ -89,12 +88,12 @@ def edit_facts(edits: Mapping[str, int] | None) -> Facts:
 
 
 def stage_facts(record: Record) -> Facts:
-    """The stages of an inference of one batch, timed one by one; and what is left of the latency."""
-    if record.stages is None or record.latency is None or not record.latency.times_ns:
+    """The stages of an inference of one batch, timed one by one; and what is left of the whole."""
+    if record.stages is None:
         return ()
-    left = record.stages.remainder_ms(median(record.latency.times_ns) / 1e6)
+    left = record.stages.remainder_ms()
     stages = tuple((name, f"{ms:.3f}") for name, ms in record.stages.median_ms().items())
-    return (*stages, ("left of the median latency", f"{left:.3f}"))
+    return (*stages, *(() if left is None else (("left of an inference as a whole", f"{left:.3f}"),)))
 
 
 def machine_facts(record: Record) -> Facts:

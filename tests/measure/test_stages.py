@@ -38,6 +38,9 @@ class Staged(NullSession):
     def fetch(self, pending: Arrays) -> Arrays:
         return self._take("fetch", pending)
 
+    def infer(self, batch: Arrays) -> Arrays:
+        return self._take("infer", batch)
+
     def _take(self, what: str, value: Arrays) -> Arrays:
         self.clock.now += round(MS * self.takes[what])
         return value
@@ -46,20 +49,30 @@ class Staged(NullSession):
 def test_each_stage_is_timed_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("bench.measure.stages.perf_counter_ns", clock)
-    session = Staged(clock, stage=1.0, launch=0.5, wait=2.0, fetch=1.5)
+    session = Staged(clock, stage=1.0, launch=0.5, wait=2.0, fetch=1.5, infer=6.0)
     stages = time_stages(session, BATCHES, lambda: session._take("stage", {}))
     assert stages.median_ms() == {
         "preprocess": 1.0, "host to device": 1.0, "compute": 2.5, "device to host": 1.5,
     }  # fmt: skip
     assert median(stages.dispatch_ns) == 0.5 * MS
     assert len(stages.compute_ns) == TIMED
-    assert stages.remainder_ms(6.0) == pytest.approx(1.0)
+    assert stages.remainder_ms() == pytest.approx(1.0)
+    assert stages.excess() is None
 
 
 def test_stages_that_are_not_there_are_left_out() -> None:
     stages = time_stages(NullSession({}), BATCHES, None)
     assert set(stages.median_ms()) == {"host to device", "compute", "device to host"}
     assert stages.diagnoses() == ()
+
+
+def test_stages_that_exceed_the_whole_are_told() -> None:
+    within = made(4.0, up=0.3, down=0.3).model_copy(update={"whole_ns": (round(4.4 * MS),)})
+    assert within.diagnoses() == ()
+    beyond = made(4.0, up=1.0, down=1.0).model_copy(update={"whole_ns": (5 * MS,)})
+    assert beyond.diagnoses() == ("stages one by one take 20 % longer than an inference",)
+    assert beyond.model_copy(update={"on_device": False}).diagnoses() == beyond.diagnoses()
+    assert made(4.0).remainder_ms() is None
 
 
 def made(compute: float, dispatch: float = 0.0, up: float = 0.0, down: float = 0.0, jitter: float = 0.0) -> Stages:
