@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from bench.errors import ConfigError, nearest
-from bench.record import Check, Record
+from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
+from bench.record import Case, Check, Record
 from bench.statistics import METRICS, Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
@@ -31,6 +32,7 @@ CONVERTED = {"engines", "share_converted", "conversion_s", "model_bytes"}
 STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
 LONGEST = 500
 LONELY = "no native case to compare with"
+UNTOLD = (LONELY, "samples of the", NOT_VALID, NO_LIMIT)  # in a reason: the statistic might hold, or not
 RELATIVE = {"speedup", "compute_speedup", "throughput_speedup"}
 
 
@@ -63,10 +65,16 @@ def check_assertion(expression: str, record: Record, native: Record | None) -> C
         plain = name.removeprefix("native.")
         if summary is None or plain not in summary.values:
             why = _why_absent(plain, summary, native)
-            outcome: Outcome = "inconclusive" if why == LONELY or "samples of the" in why else "failed"
+            outcome: Outcome = "inconclusive" if any(words in why for words in UNTOLD) else "failed"
             return _checked(record.case.id, expression, outcome, f"{name}: {why}")
         values[name] = summary.values[plain]
     return _judge(tree, values, record.case.id, expression)
+
+
+def without_load(expression: str, cases: Sequence[Case]) -> str | None:
+    """A statistic of load tests that the expression names and no case will have; None if there is none."""
+    names = {name.removeprefix("native.") for name in statistics_of(expression)}
+    return next((name for name in sorted(names) if not any(can_have(name, case.load) for case in cases)), None)
 
 
 def statistics_of(expression: str) -> set[str]:
@@ -101,6 +109,8 @@ def _is_about_others(wanted: set[str], record: Record) -> bool:
     plain = {name.removeprefix("native.") for name in wanted}
     detection = {name for name in METRICS if name.startswith(("map", "ar1", "ar_"))}
     if plain & (detection if task == "classification" else {"top1", "top5"}):
+        return True
+    if not all(can_have(name, record.case.load) for name in plain):
         return True
     if plain & CONVERTED and optimization.backend in ("tensorflow", "null"):
         return True

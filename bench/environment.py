@@ -16,6 +16,7 @@ from bench.record import Environment, Gpu
 PACKAGES = (
     "tensorflow", "tensorflow-cpu", "keras", "tensorrt", "nvidia-cudnn-cu11", "nvidia-cublas-cu11",
     "nvidia-cuda-runtime-cu11", "ai-edge-litert", "numpy", "pillow", "pycocotools",
+    "mlcommons-loadgen", "mlcommons_loadgen",  # as its versions call themselves
 )  # fmt: skip
 # Variables that change results; those that hold paths alone are left out.
 VARIABLES = (

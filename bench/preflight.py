@@ -6,6 +6,7 @@ A mistake found here costs nothing; found by the last of eight workers, it costs
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import os
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.catalog import cache_dir, provide
-from bench.errors import ConfigError, DataError
+from bench.errors import BackendUnavailable, ConfigError, DataError
 from bench.record import Case, Dataset
 from bench.suite import Suite
 
@@ -25,6 +26,7 @@ def make_ready(suite: Suite) -> Suite:
     """The suite with its data made and checked, and `num_images` capped at what is there."""
     _refuse_overwriting(suite)
     _check_cache(suite)
+    _check_loadgen(suite)
     with _about(suite, "benchmark_config"):
         for dataset in dict.fromkeys(data for case in suite.cases for data in (case.dataset, case.calibration) if data):
             provide(dataset)
@@ -70,6 +72,15 @@ def _check_cache(suite: Suite) -> None:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise ConfigError(
             f"{suite.source}: models cannot be kept in {str(folder)!r}: set BENCH_CACHE to a folder that can be written"
+        )
+
+
+def _check_loadgen(suite: Suite) -> None:
+    """Load tests come last in a case, and the library for them is an extra."""
+    if any(case.load for case in suite.cases) and importlib.util.find_spec("mlperf_loadgen") is None:
+        raise BackendUnavailable(
+            f"{suite.source}: benchmark_config.load_scenarios: load tests need MLCommons LoadGen, which is not "
+            "installed: install the extra load, as in `pip install -e '.[load]'`"
         )
 
 

@@ -86,6 +86,8 @@ def _gist(record: Record) -> str:
     shown: list[Metric] = [
         METRICS["median_latency_ms"],
         METRICS["throughput_fps"],
+        METRICS["offline_fps"],
+        METRICS["server_qps"],
         *map(METRICS.__getitem__, ACCURACY_METRICS),
     ]
     return ", ".join(

@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from bench.blocks import Block
 from bench.conversion import Call, Conversion, Profile
 from bench.errors import ConfigError
+from bench.load.result import SCENARIOS, Load, LoadResult
 from bench.part import Part
 from bench.stages import Stages
 from bench.telemetry import Telemetry
@@ -37,7 +38,7 @@ FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "
 
 PHASES = (
     "prepare", "load", "convert", "calibrate", "build", "save", "reload", "first inference",
-    "warm-up", "measure", "accuracy", "profile",
+    "warm-up", "measure", *(f"load test: {scenario}" for scenario in SCENARIOS), "accuracy", "profile",
 )  # fmt: skip
 
 
@@ -135,6 +136,7 @@ class Case(Part):
     max_warmup_s: float = 0.0  # 0: warm-up is num_warmup_iterations, settled or not
     settle_tolerance: float = 0.05
     settle_window: int = 16
+    load: tuple[Load, ...] = ()  # load tests, in the order in which they run
     seed: int = 0
     phase_timeout_s: float
     display_every: int = 100
@@ -145,6 +147,7 @@ class Case(Part):
     scratch_dir: str = ""
     keep_profile: bool = False
     artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept
+    load_dir: str = ""  # where LoadGen's logs go; none: they are not kept
     tf_cpp_vmodule: str | None = None
     output_path: str | None = None
     comparison: str  # cases of the same comparison differ in optimization alone, and share one table
@@ -266,6 +269,7 @@ class Record(Part):
     throughput: Throughput | None = None
     blocks: tuple[Block, ...] = ()  # measured in turn with the others of its comparison
     not_interleaved: str | None = None  # why there are none, where they were asked for
+    load: tuple[LoadResult, ...] = ()
     accuracy: Accuracy | None = None
     observed: Observations | None = None
     profile: Profile | None = None

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from bench.catalog import dataset_card, resolve_dataset
 from bench.errors import ConfigError
+from bench.load.resolve import resolve_loads
+from bench.load.result import Load
 from bench.optimizations import resolve_optimization
 from bench.record import Case, Dataset, Model, Optimization
 from bench.sections import BenchmarkSection, Config
@@ -37,7 +39,8 @@ def resolve_case(config: Config, values: Mapping[str, Any], path: Path) -> Case:
     _check_duration(config.benchmark, problem)
     shape = config.benchmark.image_shape or published_shape
     _check_shape(shape, config.benchmark, optimization, dataset, problem)
-    return _assemble(config, model, optimization, dataset, calibration, shape, values)
+    load = resolve_loads(config.benchmark, optimization, shape, values, problem)
+    return _assemble(config, model, optimization, dataset, calibration, shape, values, load)
 
 
 def _assemble(
@@ -48,6 +51,7 @@ def _assemble(
     calibration: Dataset | None,
     shape: tuple[int, int] | None,
     values: Mapping[str, Any],
+    load: tuple[Load, ...],
 ) -> Case:
     benchmark = config.benchmark
     axes = {k: v for k, v in values.items() if k not in SHOWN_IN_ID}
@@ -72,6 +76,7 @@ def _assemble(
         max_warmup_s=benchmark.max_warmup_s,
         settle_tolerance=benchmark.settle_tolerance,
         settle_window=benchmark.settle_window,
+        load=load,
         seed=benchmark.seed,
         phase_timeout_s=benchmark.phase_timeout_s,
         display_every=benchmark.display_every,

@@ -26,6 +26,7 @@ from bench.inputs.cases import (
     items_sha256,
 )
 from bench.inputs.feeds import check_shapes, feed
+from bench.load.phase import run_loads
 from bench.making import saved_model
 from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
@@ -77,6 +78,8 @@ def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
             report.part("conversion", conversion)
             report.part("call", session.call)
             timed = measure(session, preparation, report.part)
+            if case.load:
+                run_loads(session, preparation, timed.batches, timed.latency, timed.throughput, report.part)
             if metric is not None:
                 _evaluate(case, session, preparation.signature, metric, timed, phase, report)
             _prove(session, preparation, conversion, timed.built, report)

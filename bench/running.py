@@ -60,7 +60,8 @@ class Running:
         """A worker that has run the case's own phases."""
         self._progress.begin(case)
         artifacts = str((self._run / f"{case.id}.profile").resolve()) if case.keep_profile else ""
-        here = case.model_copy(update={"scratch_dir": self._scratch, "artifacts_dir": artifacts})
+        logs = str((self._run / f"{case.id}.load").resolve()) if case.load else ""
+        here = case.model_copy(update={"scratch_dir": self._scratch, "artifacts_dir": artifacts, "load_dir": logs})
         worker = Worker(here, self._run / f"{case.id}.log", self._progress.listen)
         worker.run()
         self._progress.end(worker.record())
@@ -68,7 +69,7 @@ class Running:
 
     def _keep(self, record: Record) -> None:
         """A record as it was asked for, without this machine's folders; in place of what was known of it before."""
-        asked = {"scratch_dir": "", "artifacts_dir": ""}
+        asked = {"scratch_dir": "", "artifacts_dir": "", "load_dir": ""}
         record = record.model_copy(update={"case": record.case.model_copy(update=asked)})
         save_record(self._run, record, again=record.case.id in self.records)
         self.records[record.case.id] = record

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bench.load.result import Scenario
 from bench.record import Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
@@ -211,6 +212,37 @@ class BenchmarkSection(Section):
     rebuilds: Positive = Field(
         1, description="Build TF-TRT's engines anew so many times, each measured `repeats` times. Ours."
     )
+    load_scenarios: tuple[Scenario, ...] = Field(
+        (),
+        description="Load tests by MLCommons LoadGen, after the timed loops: `single_stream`, `multi_stream`, "
+        "`offline`, `server`. Needs the extra `load`. Ours.",
+    )
+    load_latency_bound_ms: float | None = Field(
+        None, gt=0, description="server: latency that load_percentile must keep, from the scheduled arrival. Ours."
+    )
+    load_percentile: float = Field(
+        99.0, description="server: percentile that the bound is on: 50, 90, 95, 97, 99 or 99.9. Ours."
+    )
+    load_target_qps: float | None = Field(
+        None,
+        gt=0,
+        description="server: queries a second. Default: the highest rate that keeps the bound is searched. Ours.",
+    )
+    load_searches: Positive = Field(
+        1, description="server: search so often, with other arrivals each time, to see how well they agree. Ours."
+    )
+    load_samples_per_query: Positive = Field(8, description="multi_stream: images in a query. Ours.")
+    load_min_duration_s: float = Field(
+        10.0,
+        gt=0,
+        description="A load test goes on for so long, at least; a search is up to 32 of them, mostly 10. Ours.",
+    )
+    load_min_queries: Positive | None = Field(
+        None,
+        description="Queries (offline: images) of a load test, at least. Default: what the percentile needs, and at "
+        "least 662, which a 99th does. Ours.",
+    )
+    load_threads: Positive = Field(1, description="Threads that infer over one session in load tests. Ours.")
     use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
     seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
     output_path: str | None = Field(

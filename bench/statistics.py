@@ -12,21 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, median
 
+from bench.load.statistics import METRICS as LOAD_METRICS
+from bench.load.statistics import load_statistics
+from bench.metric import Metric as Metric
 from bench.record import Record
 from bench.repeats import processes
 
 PERCENTILES = (90, 95, 99)
 CONFIDENCE = 0.99
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What one statistic is: its unit, what it says, and which direction is better."""
-
-    name: str
-    unit: str
-    text: str
-    higher_is_better: bool | None = None
 
 
 METRICS: Mapping[str, Metric] = {
@@ -79,13 +72,14 @@ METRICS: Mapping[str, Metric] = {
         Metric("gpu_busy_share", "", "share of a profiled inference's time in which the GPU worked", None),
         Metric("peak_host_bytes", "bytes", "most host memory that the worker held", False),
         Metric("peak_gpu_bytes", "bytes", "most GPU memory that TensorFlow held", False),
+        *LOAD_METRICS,
     )
 }
 ACCURACY_METRICS = ("map", "top1")
 SPEEDUPS = {"speedup": "median_latency_ms", "compute_speedup": "compute_ms", "throughput_speedup": "throughput_fps"}
 BOUNDED = (
     "avg_latency_ms", "median_latency_ms", *(f"p{percent}_latency_ms" for percent in PERCENTILES),
-    "avg_throughput_fps", "compute_ms", "throughput_fps", *SPEEDUPS,
+    "avg_throughput_fps", "compute_ms", "throughput_fps", "offline_fps", "server_qps", *SPEEDUPS,
 )  # fmt: skip
 CONVERSION_PHASES = ("convert", "calibrate", "build", "save", "reload")
 
@@ -132,7 +126,7 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
 def _of_process(record: Record, native: Record | None) -> Summary:
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
-    for part in (_latency, _device, _accuracy, _costs, _profile):
+    for part in (_latency, _device, _load, _accuracy, _costs, _profile):
         part(record, values, absent)
     if native is not None:
         _relative(record, native, values, absent)
@@ -217,6 +211,12 @@ def _device(record: Record, values: dict[str, float], absent: dict[str, str]) ->
         blocks = record.throughput
         images = blocks.launches_per_block * blocks.images_per_launch
         values["throughput_fps"] = images / (median(blocks.block_ns) / 1e9)
+
+
+def _load(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
+    found, reasons = load_statistics(record.load)
+    values.update(found)
+    absent.update(reasons)
 
 
 def _accuracy(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from bench.assertions import parse_assertion
+from bench.assertions import parse_assertion, without_load
 from bench.config import SECTIONS, json_type, parse, read_json
 from bench.errors import ConfigError, nearest
+from bench.load.statistics import SCENARIO_OF, SPREAD
 from bench.record import Case
 from bench.repeats import repeated
 from bench.resolve import SHOWN_IN_ID, plain, resolve_case
@@ -44,6 +45,7 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
     combinations = expand(data, config.matrix, str(path))
     cases = [resolve_case(combination, values, path) for combination, values in combinations]
     cases = _with_own_outputs(_with_unique_ids(cases, [values for _, values in combinations]))
+    _check_load_assertions(config.assertions, cases, path)
     kept = _selected(cases, select, path)
     return Suite(
         name=config.name or path.stem,
@@ -56,6 +58,16 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
         benchmark=_with_tmp_dir(config),
         is_whole=len(kept) == len(cases),
     )
+
+
+def _check_load_assertions(assertions: Sequence[str], cases: Sequence[Case], path: Path) -> None:
+    """A statistic of load tests, of a suite without such a test, would fail at the end alone."""
+    for index, expression in enumerate(assertions):
+        name = without_load(expression, cases)
+        if name is not None:
+            needed = f'"{SCENARIO_OF[name]}" in benchmark_config.load_scenarios'
+            needed += " and load_searches above 1" if name == SPREAD else ""
+            raise ConfigError(f"{path}: assertions[{index}]: {expression!r}: no case has {name}: it needs {needed}")
 
 
 def _with_tmp_dir(config: Config) -> BenchmarkSection:

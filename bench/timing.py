@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter_ns
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from bench.measure.observe import observe, round_of
 from bench.measure.settle import settling_of
 from bench.measure.stages import time_stages
 from bench.ownlog import OwnLog
-from bench.record import Case, Observations
+from bench.record import Case, Observations, Samples, Throughput
 from bench.stages import Stages
 
 Report = Callable[[str, object], None]  # a part of the record and its value
@@ -41,6 +42,17 @@ class Timed:
     stages: Stages
     observed: Observations
     batches: Sequence[TimedBatch]  # that the loops went round
+    latency: Samples
+    throughput: Throughput
+
+
+class _Loops(NamedTuple):
+    """What comes out of the timed loops."""
+
+    outputs: Arrays  # of the first inference
+    stages: Stages
+    latency: Samples
+    throughput: Throughput
 
 
 def measure(session: Session, preparation: Preparation, report: Report) -> Timed:
@@ -58,17 +70,19 @@ def measure(session: Session, preparation: Preparation, report: Report) -> Timed
         with phase("measure"):
             log = OwnLog()
             mark = log.position()
-            outputs, stages = _time(case, preparation.signature, session, pool, warm, report)
+            timed = _time(case, preparation.signature, session, pool, warm, report)
             lines = log.lines(mark)
-    observed = observe(session, pool, preparation.signature, outputs)
+    observed = observe(session, pool, preparation.signature, timed.outputs)
     report("observed", observed)
-    return Timed(None if lines is None else len(builds(lines)), outputs, stages, observed, pool)
+    return Timed(
+        built=None if lines is None else len(builds(lines)), observed=observed, batches=pool, **timed._asdict()
+    )
 
 
 def _time(
     case: Case, signature: Signature, session: Session, pool: Sequence[TimedBatch], warm: WarmUp, report: Report
-) -> tuple[Arrays, Stages]:
-    """The three loops, and the stages; returns the outputs of the first timed inference, and these."""
+) -> _Loops:
+    """The three loops, and the stages."""
     outputs: list[Arrays] = []
     goal = goal_of(case)
     latency = time_latency(session, pool, goal, outputs.append)
@@ -76,10 +90,11 @@ def _time(
     report("latency", latency.model_copy(update=before))
     compute = time_compute(session, pool, goal)
     report("compute", compute)
-    report("throughput", time_throughput(session, pool, compute))
+    throughput = time_throughput(session, pool, compute)
+    report("throughput", throughput)
     stages = time_stages(session, pool, lambda: first_batch(case, signature))
     report("stages", stages)
-    return outputs[0], stages
+    return _Loops(outputs[0], stages, latency, throughput)
 
 
 def _refuse_nan(outputs: Arrays) -> None:

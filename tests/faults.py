@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ if "bench.worker" in sys.orig_argv:
     base.BACKENDS["null"] = "tests.faults:FaultyBackend"
 """
 
+SERVICE_S = 0.002
 TF_TRT_WARNING = "W tensorflow/x.cc:1] TF-TRT Warning: Engine creation for TRTEngineOp_000_000 failed."
 
 
@@ -55,7 +57,8 @@ class FaultySession(NullSession):
         self._at, self._do = at, do
 
     def infer(self, batch: Arrays) -> Arrays:
-        if self._at == "infer":
+        in_load_test = threading.current_thread() is not threading.main_thread()
+        if self._at == "infer" or (self._at == "load test" and in_load_test):
             self._do()
         return super().infer(batch)
 
@@ -102,4 +105,5 @@ FAULTS: Mapping[str, Callable[[], object]] = {
     "chatter": _chatter,
     "warn": lambda: print(f"{TF_TRT_WARNING}\n{TF_TRT_WARNING}\nTF-TRT Warning: of no consequence"),
     "pause": lambda: time.sleep(0.2),
+    "serve": lambda: time.sleep(SERVICE_S),
 }

@@ -16,9 +16,9 @@ import numpy as np
 
 from bench.backends.base import Arrays, Session
 from bench.errors import BackendUnavailable
-from bench.load.result import Load, LoadResult, read_result
+from bench.load.result import Load, LoadTest, read_test
 
-SCENARIOS = {
+NAMES = {
     "single_stream": "SingleStream",
     "multi_stream": "MultiStream",
     "offline": "Offline",
@@ -34,8 +34,11 @@ def load_loadgen() -> Any:
         raise BackendUnavailable(f"load tests need MLCommons LoadGen: install the extra load ({error})") from error
 
 
-def run_load(session: Session, images: Sequence[Arrays], batch_size: int, load: Load, folder: Path) -> LoadResult:
-    """Run one scenario; `images` are single images with a batch dimension of 1. The logs are left in `folder`."""
+def run_test(session: Session, images: Sequence[Arrays], batch_size: int, load: Load, folder: Path) -> LoadTest:
+    """Run LoadGen once; `images` are single images with a batch dimension of 1. The logs are left in `folder`.
+
+    In the server scenario at the rate `target_qps`, in the others sized by `expected_qps`; neither may be None there.
+    """
     loadgen = load_loadgen()
     folder.mkdir(parents=True, exist_ok=True)
     with Answers(loadgen, session, images, batch_size, load.threads) as answers:
@@ -47,7 +50,7 @@ def run_load(session: Session, images: Sequence[Arrays], batch_size: int, load: 
             loadgen.DestroyQSL(library)
             loadgen.DestroySUT(system)
     answers.raise_failure()
-    return read_result(load, folder)
+    return read_test(load, folder)
 
 
 class Answers:
@@ -59,6 +62,7 @@ class Answers:
         self._change = threading.Condition()
         self._closed = False
         self._failure: Exception | None = None
+        self._ready = threading.Barrier(threads + 1)
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
 
     def issue(self, samples: Sequence[Any]) -> None:
@@ -81,6 +85,10 @@ class Answers:
     def __enter__(self) -> Answers:
         for thread in self._threads:
             thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            self.__exit__()
+            self.raise_failure()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -91,14 +99,20 @@ class Answers:
             thread.join()
 
     def _work(self) -> None:
+        self._infer([0])  # a thread's first inference sets up what belongs to the thread
+        self._ready.wait()
         while taken := self._take():
-            try:
-                if self._failure is None:
-                    self._session.infer(self._batch([index for _, index in taken]))
-            except Exception as error:  # whatever it is, LoadGen's thread must not wait for this batch
-                self._failure = error
+            self._infer([index for _, index in taken])
             responses = [self._loadgen.QuerySampleResponse(number, 0, 0) for number, _ in taken]
             self._loadgen.QuerySamplesComplete(responses)
+
+    def _infer(self, indices: Sequence[int]) -> None:
+        if self._failure is not None:
+            return
+        try:
+            self._session.infer(self._batch(indices))
+        except Exception as error:  # whatever it is, LoadGen's thread must not wait for this batch
+            self._failure = error
 
     def _take(self) -> list[tuple[int, int]]:
         """The samples that wait, as many as a batch holds; none at the end."""
@@ -109,22 +123,27 @@ class Answers:
     def _batch(self, indices: Sequence[int]) -> Arrays:
         """Images side by side; the last one fills a batch up."""
         chosen = [self._images[index] for index in indices]
+        if self._batch_size == 1:
+            return chosen[0]
         chosen += [chosen[-1]] * (self._batch_size - len(chosen))
         return {name: np.concatenate([image[name] for image in chosen]) for name in chosen[0]}
 
 
 def _settings(loadgen: Any, load: Load) -> Any:
     settings = loadgen.TestSettings()
-    settings.scenario = getattr(loadgen.TestScenario, SCENARIOS[load.scenario])
-    searching = load.scenario == "server" and load.target_qps is None
-    settings.mode = loadgen.TestMode.FindPeakPerformance if searching else loadgen.TestMode.PerformanceOnly
+    settings.scenario = getattr(loadgen.TestScenario, NAMES[load.scenario])
+    settings.mode = loadgen.TestMode.PerformanceOnly
     settings.min_duration_ms = round(1e3 * load.min_duration_s)
     settings.min_query_count = load.min_queries
     settings.multi_stream_samples_per_query = load.samples_per_query
-    settings.offline_expected_qps = load.expected_qps
-    settings.server_target_qps = load.target_qps or load.expected_qps
-    settings.server_target_latency_ns = round(1e6 * load.latency_bound_ms)
-    settings.server_target_latency_percentile = load.percentile
+    if load.scenario == "server":
+        settings.server_target_qps = load.target_qps
+        settings.server_target_latency_ns = round(1e6 * (load.latency_bound_ms or 0.0))
+        settings.server_target_latency_percentile = load.percentile / 100
+    elif load.expected_qps is not None:
+        settings.offline_expected_qps = load.expected_qps
+        settings.single_stream_expected_latency_ns = round(1e9 / load.expected_qps)
+        settings.multi_stream_expected_latency_ns = round(1e9 / load.expected_qps)
     for name in ("qsl_rng_seed", "sample_index_rng_seed", "schedule_rng_seed"):
         setattr(settings, name, load.seed + 1)
     return settings

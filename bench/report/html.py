@@ -24,6 +24,7 @@ from bench.report.facts import (
 )
 from bench.report.grid import Grid, describe_broken, describe_failure, lay_out, plain
 from bench.report.listing import Listing
+from bench.report.loads import load_listings, load_remarks
 from bench.report.profiled import profile_facts, profile_listings
 from bench.report.story import stories
 
@@ -50,6 +51,8 @@ class _Section:
     comparison: Comparison
     grid: Grid
     stories: list[tuple[str, str]]
+    loads: list[Listing]
+    load_remarks: list[str]
     cases: tuple[_Case, ...]
 
 
@@ -81,7 +84,15 @@ def page(
 
 
 def _section(comparison: Comparison) -> _Section:
-    return _Section(comparison, lay_out(comparison), stories(comparison.columns), tuple(map(_case, comparison.columns)))
+    columns = comparison.columns
+    return _Section(
+        comparison=comparison,
+        grid=lay_out(comparison),
+        stories=stories(columns),
+        loads=load_listings(columns),
+        load_remarks=load_remarks(columns),
+        cases=tuple(map(_case, columns)),
+    )
 
 
 def _case(column: Column) -> _Case:

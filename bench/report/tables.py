@@ -21,6 +21,7 @@ from bench.report.converted import conversion_listings
 from bench.report.facts import environment_facts
 from bench.report.grid import SCREEN, Cell, Grid, lay_out, plain
 from bench.report.listing import Listing
+from bench.report.loads import load_listings, load_remarks, load_table
 from bench.report.markup import escape, markdown_table
 from bench.report.profiled import profile_listings
 from bench.report.story import making, ran, stories
@@ -110,6 +111,9 @@ def _screen(comparison: Comparison) -> Iterator[RenderableType]:
         yield _Hanging(f"BROKEN {line}", style="bold")
     notes = (f"note: {note}" for note in grid.notes)
     yield from map(_Hanging, (*grid.legend, *grid.footnotes, *grid.failures, *notes))
+    for listing in load_listings(comparison.columns):
+        yield load_table(listing)
+        yield from map(_Hanging, load_remarks(comparison.columns))
     yield from (_Hanging(f"{labels}: {text}") for labels, text in stories(comparison.columns, brief=wide))
     yield Text("")
 
@@ -168,8 +172,10 @@ def _section(comparison: Comparison) -> str:
     remarks = [*broken, *grid.legend, *grid.footnotes, *grid.failures, *grid.notes]
     parts = [f"## {escape(comparison.title)}", markdown_table([head, *rows], range(2, len(head)))]
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
+    parts += [_listing(listing) for listing in load_listings(comparison.columns)]
+    parts += ["\n".join(f"- {escape(remark)}" for remark in load_remarks(comparison.columns))]
     parts += [part for column in comparison.columns for part in _case(column)]
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
 def _case(column: Column) -> Iterator[str]:
