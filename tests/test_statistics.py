@@ -92,7 +92,8 @@ def noisy(precision: str, scale: float, samples: int = 1000, images: int = 4) ->
 
 def test_every_figure_of_speed_has_an_interval_around_it() -> None:
     summary = summarize(noisy("FP16", 1), noisy("native", 2))
-    assert set(summary.bounds) == set(BOUNDED)
+    of_load_tests = {"offline_fps", "server_qps"}  # several processes alone tell how sure they are
+    assert set(summary.bounds) == set(BOUNDED) - of_load_tests
     assert summary.unbounded == {}
     for name, (low, high) in summary.bounds.items():
         assert low < summary.values[name] < high

@@ -5,8 +5,8 @@ not keep the bound, and it looks at the percentile of the sample alone, so that 
 finds not valid, for too few queries to be sure of the percentile (its early-stopping rule). Here a rate counts where
 LoadGen says VALID, and every rate that was tried is kept, with its logs.
 
-LoadGen's rule makes it unlikely that a rate which is too high passes; that a stall of the machine fails one which is
-not, is likely. So a rate is too high if it fails twice, or once and plainly.
+A stall of the machine fails a rate that is not too high. So a rate is too high if it fails twice, with the same
+arrivals, or once and plainly.
 """
 
 from __future__ import annotations

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bench.load.result import LoadResult
+from bench.load.result import Load, LoadResult
 from bench.load.statistics import METRICS, SCENARIO_OF, SUPPORT_P99, load_statistics
 from bench.record import Record
+from bench.repeats import merged
+from bench.report.comparison import compare_cases
+from bench.report.loads import load_listings
 from bench.statistics import samples_needed, summarize
 from bench.verdict import check_all
 from tests.factory import make_case, make_record
@@ -51,6 +54,23 @@ def test_of_several_searches_the_lowest_rate_counts_and_their_spread_is_told() -
 )
 def test_assertions_name_them(expression: str, wanted: str) -> None:
     assert outcome(expression, searched(820.0, 1, 2), searched(800.0, 2, 2))[0] == wanted
+
+
+def test_over_repeats_a_rate_is_a_mean_with_an_interval() -> None:
+    records = [
+        make_record(
+            "FP16", case=make_case("FP16", id=name, repeat=number, load=(Load(scenario="server"),)), load=(found,)
+        )
+        for number, (name, found) in enumerate([("x", searched(800.0)), ("x-repeat2", searched(820.0))], start=1)
+    ]
+    summary = summarize(*merged(records))
+    assert summary.values["server_qps"] == pytest.approx(810.0)
+    assert summary.bounds["server_qps"][0] < 800 < 820 < summary.bounds["server_qps"][1]
+    (listing,) = load_listings(compare_cases(merged(records))[0].columns)
+    assert [(row[0], row[3]) for row in listing.rows] == [
+        ("FP16 (tf-trt)", "800.0"),
+        ("FP16 (tf-trt) repeat2", "820.0"),
+    ]
 
 
 def test_what_loadgen_does_not_call_valid_gates_nothing() -> None:
