@@ -93,7 +93,7 @@ def of_pairs(suite: Suite, pairs: int) -> Suite:
 
 def _copy(case: Case, number: int, which: str) -> Case:
     changes = {"id": f"{case.id}-{number}{which}", "comparison": f"{case.comparison}, pair {number}", "repeat": number}
-    return case.model_copy(update={**changes, "output_path": None})
+    return case.model_copy(update={**changes, "output_path": None, "load": ()})  # a load test tells nothing of pairs
 
 
 def summarize(records: Sequence[Record], pairs: int) -> AA:

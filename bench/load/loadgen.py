@@ -18,6 +18,7 @@ from bench.backends.base import Arrays, Session
 from bench.errors import BackendUnavailable
 from bench.load.result import Load, LoadTest, read_test
 
+EMPTY = ("mlperf_log_accuracy.json", "mlperf_log_trace.json")  # without accuracy mode and trace
 NAMES = {
     "single_stream": "SingleStream",
     "multi_stream": "MultiStream",
@@ -50,6 +51,8 @@ def run_test(session: Session, images: Sequence[Arrays], batch_size: int, load: 
             loadgen.DestroyQSL(library)
             loadgen.DestroySUT(system)
     answers.raise_failure()
+    for name in EMPTY:
+        (folder / name).unlink(missing_ok=True)
     return read_test(load, folder)
 
 

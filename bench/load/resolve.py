@@ -45,7 +45,7 @@ def resolve_loads(
     if optimization.backend == "litert" and benchmark.load_threads > 1:
         raise problem(
             "benchmark_config.load_threads",
-            f"{benchmark.load_threads}: a LiteRT interpreter takes one thread at a time",
+            f"{benchmark.load_threads}: a LiteRT interpreter takes one at a time; use 1",
         )
     _check_time(benchmark, problem)
     if "server" in asked:

@@ -23,8 +23,8 @@ METRICS = (
         "server_qps", "queries/s",
         "load test, Poisson arrivals: the rate, by default the highest found, that keeps the latency bound", True,
     ),
-    Metric("server_p99_latency_ms", "ms", "99th percentile at that rate, from the scheduled arrival", False),
-    Metric(SPREAD, "", "highest less lowest rate of several searches, as a share of the lowest", False),
+    Metric("server_p99_latency_ms", "ms", "99th percentile at that rate, from the scheduled arrival"),
+    Metric(SPREAD, "", "highest less lowest rate of several searches, as a share of the lowest"),
 )  # fmt: skip
 SCENARIO_OF: Mapping[str, Scenario] = {
     "single_stream_p90_latency_ms": "single_stream",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.aa import of_pairs
 from bench.load.result import Load
 from bench.suite import load_suite
 from tests.configs import GONE, bench, write_config
@@ -91,6 +92,11 @@ def test_a_matrix_of_scenarios_shares_the_keys_of_all() -> None:
     matrix = {SCENARIOS: [[], ["offline"], ["server"]]}
     cases = load_suite(Path(write_config({"matrix": matrix, **keys(latency_bound_ms=50, threads=2)}))).cases
     assert [[load.scenario for load in case.load] for case in cases] == [[], ["offline"], ["server"]]
+
+
+def test_a_case_against_itself_makes_no_load_tests() -> None:
+    suite = load_suite(Path(write_config({SCENARIOS: ["offline"]})))
+    assert [case.load for case in of_pairs(suite, 2).cases] == [()] * 4
 
 
 def test_a_missing_library_is_an_error_at_the_start_that_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
