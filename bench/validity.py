@@ -38,6 +38,8 @@ MACHINE = frozenset({
     "engine_builds_while_timed", "trt_gpu_time_share", "tensor_core_share", "int8_share", "gpu_busy_share",
     "peak_host_bytes", "peak_gpu_bytes",
 })  # fmt: skip
+OF_LATENCY = frozenset(name for name in METRICS if name.endswith("_latency_ms")) | {"avg_throughput_fps", "speedup"}
+OF_COMPUTE = frozenset({"compute_ms", "compute_speedup"})
 
 
 @dataclass(frozen=True)
@@ -115,21 +117,21 @@ def _unsettled(record: Record, latency: Samples) -> Problem | None:
 def _latency_drift(record: Record, latency: Samples) -> Problem | None:
     alike = record.case.image_shape is not None or record.observed is None
     period = 1 if alike or record.observed is None else record.observed.pool_batches
-    return _drifting(record, "latency", drift(latency.times_ns, record.case.settle_tolerance, period))
+    return _drifting(record, "latency", OF_LATENCY, drift(latency.times_ns, record.case.settle_tolerance, period))
 
 
 def _compute_drift(record: Record, latency: Samples) -> Problem | None:
     times = record.compute.times_ns if record.compute is not None else ()
-    return _drifting(record, "compute", drift(times, record.case.settle_tolerance))
+    return _drifting(record, "compute", OF_COMPUTE, drift(times, record.case.settle_tolerance))
 
 
-def _drifting(record: Record, loop: str, change: float | None) -> Problem | None:
+def _drifting(record: Record, loop: str, touched: frozenset[str], change: float | None) -> Problem | None:
     """Speed-ups of blocks measured in turn do not come from these loops."""
     if change is None:
         return None
     way = "above" if change > 0 else "below"
     reason = f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's"
-    return Problem(reason, ACCURACY | MACHINE | (frozenset(SPEEDUPS) if record.blocks else frozenset()))
+    return Problem(reason, frozenset(METRICS) - (touched - frozenset(SPEEDUPS) if record.blocks else touched))
 
 
 def _few_samples(record: Record, latency: Samples) -> Problem | None:
