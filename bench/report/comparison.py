@@ -123,7 +123,7 @@ def _title(record: Record) -> str:
     return f"{case.model.name}, batch size {case.batch_size}, {case.dataset.name}"
 
 
-def _label(record: Record) -> str:
+def case_label(record: Record) -> str:
     """Only TensorFlow's own native run goes without the name of its backend."""
     optimization = record.case.optimization
     if (optimization.precision_mode, optimization.backend) == ("native", "tensorflow"):
@@ -133,7 +133,7 @@ def _label(record: Record) -> str:
 
 def _labels(records: Sequence[Record]) -> list[str]:
     """Told apart by the case where it takes that, and by its start where one case stands there twice."""
-    labels = _distinct([_label(record) for record in records], [record.case.id for record in records])
+    labels = _distinct([case_label(record) for record in records], [record.case.id for record in records])
     return _distinct(labels, [record.started.strftime("%Y-%m-%d %H:%M:%S") for record in records])
 
 

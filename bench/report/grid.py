@@ -216,6 +216,9 @@ def _mixed(comparison: Comparison) -> Iterator[str]:
 def _doubts(columns: Sequence[Column]) -> Iterator[str]:
     for column in columns:
         yield from (plain(f"{DOUBT} {column.label}: not valid: {problem.reason}") for problem in column.problems)
+    leaning = [column.label for column in columns if column.doubtful and not column.problems]
+    if leaning:
+        yield plain(f"{DOUBT} {', '.join(leaning)}: relative to a native case that is not valid")
 
 
 def _missing(name: str, reason: str | None, column: Column, footnotes: dict[str, None]) -> str:

@@ -18,8 +18,8 @@ from rich.text import Text
 from bench.record import Check, Environment
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
-from bench.report.facts import environment_facts
-from bench.report.grid import SCREEN, Cell, Grid, lay_out, plain
+from bench.report.facts import environment_facts, loop_facts
+from bench.report.grid import NO_VALUE, SCREEN, Cell, Grid, lay_out, plain
 from bench.report.listing import Listing
 from bench.report.markup import escape, markdown_table
 from bench.report.profiled import profile_listings
@@ -192,8 +192,20 @@ def _section(comparison: Comparison) -> str:
     parts += [markdown_table([head, *rows], range(2, len(head)))]
     remarks = [*(f"Broken: {line}" for line in grid.broken), *remarks]
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
+    parts += _loops(comparison.columns)
     parts += [part for column in comparison.columns for part in _case(column)]
     return "\n\n".join(parts)
+
+
+def _loops(columns: Sequence[Column]) -> Iterator[str]:
+    """How long each loop of each case went on, and why it ended."""
+    facts = [dict(loop_facts(column.record)) for column in columns]
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    if names:
+        head = ["", *(column.label for column in columns)]
+        rows = [[name, *(each.get(name, NO_VALUE) for each in facts)] for name in names]
+        yield "How the loops ended:"
+        yield markdown_table([[escape(cell) for cell in row] for row in (head, *rows)])
 
 
 def _case(column: Column) -> Iterator[str]:

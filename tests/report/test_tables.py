@@ -142,7 +142,7 @@ def test_markdown_tables_have_the_same_number_of_cells_in_every_line() -> None:
     checks = [Check(case_id="a|b", expression="map >= native.map", outcome="failed", explanation="0.1 < 0.2\nby far")]
     text = markdown(compare_cases(records), make_environment(cpu="x | y"), "regressed", checks)
     tables = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         counts = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(counts) == 1
@@ -228,7 +228,8 @@ def test_why_there_is_no_interval_is_said_once() -> None:
     text = markdown(compare_cases([*bounded(), make_record("INT8")]), None)
     few = "10 samples of the 20 that an interval needs"
     assert (
-        f"- no interval of avg_latency_ms, median_latency_ms, avg_throughput_fps, speedup (INT8 (tf-trt)): {few}" in text
+        f"- no interval of avg_latency_ms, median_latency_ms, avg_throughput_fps, speedup (INT8 (tf-trt)): {few}"
+        in text
     )
 
 
