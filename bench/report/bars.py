@@ -56,8 +56,8 @@ def _accuracy(column: Column) -> float | None:
 
 def _to_native(column: Column, comparison: Comparison) -> str:
     mine = _accuracy(column)
-    native = next((_accuracy(other) for other in comparison.columns if other.record is comparison.native), None)
-    if mine is None or native is None or column.record is comparison.native:
+    native = next((_accuracy(other) for other in comparison.columns if other.record is column.native), None)
+    if mine is None or native is None or column.record is column.native:
         return ""
     return f" ({difference(mine - native)})"
 

@@ -11,6 +11,7 @@ from bench.report.repeated import measured_how
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
 from bench.validity import Problem, judge
 
+LABELS_IN_NOTE = 4
 RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup")
 
 
@@ -58,7 +59,6 @@ class Comparison:
     batch_size: int
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    native: Record | None
     notes: tuple[str, ...] = ()
     methodologies: tuple[int, ...] = ()
 
@@ -82,22 +82,31 @@ def compare_cases(
     records: Sequence[Record], broken_because: Callable[[Record], str | None] = lambda record: None
 ) -> tuple[Comparison, ...]:
     """Group records by their cases' comparison, in the order in which they come."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.case.comparison, []).append(record)
-    titles = _distinct([_title(group[0]) for group in groups.values()], list(groups))
+    return compare_runs([records], broken_because)
+
+
+def compare_runs(
+    runs: Sequence[Sequence[Record]], broken_because: Callable[[Record], str | None] = lambda record: None
+) -> tuple[Comparison, ...]:
+    """The same over several runs; each case is held against the native one of its own run."""
+    groups: dict[str, list[tuple[Record, Record | None]]] = {}
+    for records in runs:
+        native = natives(records)
+        for record in records:
+            groups.setdefault(record.case.comparison, []).append((record, native.get(record.case.comparison)))
+    titles = _distinct([_title(group[0][0]) for group in groups.values()], list(groups))
     return tuple(_compare(title, group, broken_because) for title, group in zip(titles, groups.values(), strict=True))
 
 
-def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Record], str | None]) -> Comparison:
-    case, found = records[0].case, methodologies(records)
-    theirs = {
-        version: natives(record for record in records if record.methodology_version == version).get(case.comparison)
-        for version in found
-    }
+def _compare(
+    title: str, pairs: Sequence[tuple[Record, Record | None]], broken_because: Callable[[Record], str | None]
+) -> Comparison:
+    """One comparison of records, each with its native one."""
+    records = [record for record, _ in pairs]
+    case = records[0].case
     columns = tuple(
-        _column(label, record, theirs[record.methodology_version], broken_because(record))
-        for label, record in zip(_labels(records), records, strict=True)
+        _column(label, record, _alike(native, record), broken_because(record))
+        for label, (record, native) in zip(_labels(records), pairs, strict=True)
     )
     return Comparison(
         id=case.comparison,
@@ -107,10 +116,14 @@ def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Re
         batch_size=case.batch_size,
         columns=columns,
         rows=tuple(_rows(columns)),
-        native=natives(records).get(case.comparison),
         notes=tuple(dict.fromkeys([*_which_native(columns), *_measured_how(columns), *_shared(columns)])),
-        methodologies=found,
+        methodologies=methodologies(records),
     )
+
+
+def _alike(native: Record | None, record: Record) -> Record | None:
+    """The native case, if it was measured in the same way."""
+    return native if native is not None and native.methodology_version == record.methodology_version else None
 
 
 def _column(label: str, record: Record, native: Record | None, broken: str | None) -> Column:
@@ -132,13 +145,16 @@ def case_label(record: Record) -> str:
 
 
 def _labels(records: Sequence[Record]) -> list[str]:
-    """Told apart by the case where it takes that, and by its start where one case stands there twice."""
-    labels = _distinct([case_label(record) for record in records], [record.case.id for record in records])
-    return _distinct(labels, [record.started.strftime("%Y-%m-%d %H:%M:%S") for record in records])
+    """Labels of cases that share one get the case's id, or when it began, where one case stands there twice."""
+    labels, ids = [case_label(record) for record in records], [record.case.id for record in records]
+    twice = {label for label, name in zip(labels, ids, strict=True) if ids.count(name) > 1}
+    starts = [record.started.strftime("%Y-%m-%d %H:%M:%S") for record in records]
+    names = [start if label in twice else name for label, name, start in zip(labels, ids, starts, strict=True)]
+    return _distinct(labels, names)
 
 
-def _distinct(labels: Sequence[str], ids: Sequence[str]) -> list[str]:
-    return [f"{label} {name}" if labels.count(label) > 1 else label for label, name in zip(labels, ids, strict=True)]
+def _distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [f"{label} {name}" if labels.count(label) > 1 else label for label, name in zip(labels, names, strict=True)]
 
 
 def _rows(columns: Sequence[Column]) -> Iterator[Row]:
@@ -200,11 +216,11 @@ def _difference(row: Row, columns: Sequence[Column]) -> Iterator[Row]:
 
 def _which_native(columns: Sequence[Column]) -> Iterator[str]:
     several = [column for column in columns if column.record.case.optimization.precision_mode == "native"]
-    if len(several) > 1:
-        for column in several:
-            held = [other for other in columns if other.native is column.record]
-            who = "all" if len(held) == len(columns) else f"those of methodology {column.record.methodology_version}"
-            yield from [f"{who} are held against {column.label}"] if held else []
+    held = [column for column in several if any(other.native is column.record for other in columns)]
+    if len(held) > 1:
+        yield "each case is held against the native one of its own run"
+    elif len(several) > 1:
+        yield from (f"all are held against {column.label}" for column in held)
 
 
 def _measured_how(columns: Sequence[Column]) -> Iterator[str]:
@@ -220,7 +236,13 @@ def _shared(columns: Sequence[Column]) -> Iterator[str]:
         yield from _input_notes(column.record)
         for note in _case_notes(column):
             labels.setdefault(note, {})[column.label] = None
-    yield from (f"{', '.join(those)}: {note}" for note, those in labels.items())
+    yield from (f"{_some(list(those))}: {note}" for note, those in labels.items())
+
+
+def _some(labels: Sequence[str]) -> str:
+    """So many labels as a line has room for, and how many more there are."""
+    more = len(labels) - LABELS_IN_NOTE
+    return ", ".join(labels[:LABELS_IN_NOTE]) + (f" and {more} more" if more > 0 else "")
 
 
 def _input_notes(record: Record) -> Iterator[str]:
