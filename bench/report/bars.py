@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from bench.report.comparison import Column, Comparison
 from bench.report.grid import NO_VALUE, difference, significant
-from bench.report.marks import INTERVAL, LONGEST_WHISKER, NOT_VALID, fill, hatch, label_of, titled, wrap
+from bench.report.marks import LONGEST_WHISKER, NOT_VALID, fill, hatch, interval_text, label_of, titled, wrap
 from bench.statistics import ACCURACY_METRICS
 from bench.telemetry import Energy
 
@@ -35,7 +35,7 @@ class Bars:
     only_measured: bool = False
     bounded: tuple[str, ...] = ()  # the statistics whose intervals are drawn
     margins: Callable[[Column], list[tuple[float, float]]] | None = None  # what is drawn in place of these
-    margin_text: str = INTERVAL
+    margin_text: str = ""  # what these are; none: intervals
     of: tuple[str, ...] = ()  # the statistics that it depends on
 
 
@@ -242,7 +242,7 @@ def _end(column: Column, bars: Bars, limit: float) -> float:
 def _handles(columns: Sequence[Column], bars: Bars) -> Iterator[Line2D]:
     if any(_bounds(column, bars) for column in columns):
         look: dict[str, Any] = {"color": _WHISKER["colors"], "linewidth": _WHISKER["linewidth"]}
-        yield Line2D([], [], label=bars.margin_text, **look)
+        yield Line2D([], [], label=bars.margin_text or interval_text(columns), **look)
     if any(bars.mark(column) is not None for column in columns):
         yield Line2D([], [], label=bars.mark_text, **_mark_look(bars))
     if any(column.doubtful & set(bars.of) for column in columns):

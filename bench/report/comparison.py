@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.record import Record
+from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
 from bench.report.repeated import measured_how
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
@@ -26,6 +27,11 @@ class Column:
     native: Record | None = None  # that it is held against
     problems: tuple[Problem, ...] = ()  # why its measurement is not valid
     doubtful: frozenset[str] = frozenset()  # statistics that these touch, or the native case's where they are relative
+
+    @property
+    def first_process(self) -> Summary:
+        """Statistics of the process whose samples the record holds, which may be the first of several."""
+        return summarize(processes(self.record)[0]) if self.record.repeats else self.summary
 
     @property
     def failed(self) -> bool:

@@ -14,9 +14,9 @@ from bench.report.comparison import Column, Comparison
 from bench.report.grid import DOUBT
 from bench.report.marks import (
     DASHES,
-    INTERVAL,
     LONGEST_WHISKER,
     NOT_VALID,
+    interval_text,
     label_of,
     logarithmic_where_it_is_wide,
     marks,
@@ -53,7 +53,7 @@ def draw_distribution(comparison: Comparison) -> Figure | None:
     _label_distribution(axes, timed)
     titled(figure, "Distribution of latency", comparison.title)
     if axes.collections:
-        axes.vlines([], 0, 0, color="#666666", linewidth=3, label=f"{INTERVAL}, of a percentile")
+        axes.vlines([], 0, 0, color="#666666", linewidth=3, label="95 % interval of a percentile, within this run")
     if any(name.endswith(DOUBT) for name in named):
         axes.plot([], [], linestyle="none", label=NOT_VALID)
     figure.legend(loc="outside lower center", ncols=across, frameon=False, handlelength=4)
@@ -91,8 +91,8 @@ def _sorted_ms(column: Column) -> list[float]:
 def _draw_intervals(axes: Axes, column: Column, color: str) -> None:
     """Bars at the percentiles, from end to end of their intervals."""
     for name, percent in PERCENTS.items():
-        if name in column.summary.bounds and name in column.summary.values:
-            axes.hlines(percent / 100, *column.summary.bounds[name], color=color, linewidth=3, alpha=0.4)
+        if name in column.first_process.bounds:
+            axes.hlines(percent / 100, *column.first_process.bounds[name], color=color, linewidth=3, alpha=0.4)
 
 
 def _legend_inches(labels: Sequence[str], across: int) -> float:
@@ -133,7 +133,7 @@ def _remarks(columns: Sequence[Column]) -> dict[str, Any]:
     """What the picture's lines and marks beside the points are, with the style of the line."""
     bounded = any(_speed_name(column) in column.summary.bounds for column in columns)
     doubtful = any(_is_doubtful(column) for column in columns)
-    return {**({INTERVAL: "-"} if bounded else {}), **({NOT_VALID: "none"} if doubtful else {})}
+    return {**({interval_text(columns): "-"} if bounded else {}), **({NOT_VALID: "none"} if doubtful else {})}
 
 
 def _is_doubtful(column: Column) -> bool:

@@ -22,7 +22,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p", "h")
 
 LOGARITHMIC_FROM = 8
 LONGEST_WHISKER = 1.5  # times the largest figure: an interval that knows no upper end does not flatten the rest
-INTERVAL = "95 % interval within this run"
 NOT_VALID = f"{DOUBT} not valid, or relative to what is not: see the table"
 
 
@@ -59,6 +58,12 @@ def wrap(text: str, width: int) -> str:
     return "\n".join(textwrap.wrap(plain(text), width)) or " "
 
 
+def interval_text(columns: Iterable[Column]) -> str:
+    """What whiskers are."""
+    of_processes = any(column.record.repeats for column in columns)
+    return f"95 % interval {'between processes' if of_processes else 'within this run'}"
+
+
 def label_of(column: Column, names: Collection[str]) -> str:
     """A case's label, marked where any of these statistics is not valid, or not what the case says it ran."""
     broken = " (broken)" if column.broken else ""
@@ -76,7 +81,7 @@ def logarithmic_where_it_is_wide(axes: Axes, which: Literal["x", "y"], values: C
     axis.set_minor_formatter(NullFormatter())
 
 
-def titled(figure: Figure, headline: str, of: str = "") -> None:
-    """A picture's heading, and in smaller letters below it what it is of."""
-    lines = [wrap(headline, 80), *([wrap(of, 96)] if of else [])]
+def titled(figure: Figure, headline: str, *below: str) -> None:
+    """A picture's heading, and lines below it that say what it is of."""
+    lines = [wrap(headline, 80), *(wrap(line, 96) for line in below if line)]
     figure.suptitle("\n".join(lines), fontsize=11)

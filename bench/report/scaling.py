@@ -14,7 +14,15 @@ from matplotlib.patheffects import withStroke
 from bench.report.comparison import Column, Comparison, case_label
 from bench.report.filenames import group_files
 from bench.report.grid import DOUBT
-from bench.report.marks import DASHES, INTERVAL, LONGEST_WHISKER, NOT_VALID, logarithmic_where_it_is_wide, marks, titled
+from bench.report.marks import (
+    DASHES,
+    LONGEST_WHISKER,
+    NOT_VALID,
+    interval_text,
+    logarithmic_where_it_is_wide,
+    marks,
+    titled,
+)
 
 LATENCY, IN_FLIGHT, ALONE = "median_latency_ms", "throughput_fps", "avg_throughput_fps"
 CORNERS = ((6, -12), (-6, 6))  # points right below or left above, in turn: lines rise from left to right
@@ -113,6 +121,6 @@ def _label(axes: Axes, columns: Sequence[Column], speed: str) -> None:
     axes.margins(0.08)
     axes.grid()
     if any({LATENCY, speed} & column.summary.bounds.keys() for column in columns):
-        axes.plot([], [], color="#666666", linewidth=1.2, label=INTERVAL)
+        axes.plot([], [], color="#666666", linewidth=1.2, label=interval_text(columns))
     if any(column.doubtful & {LATENCY, speed} for column in columns):
         axes.plot([], [], linestyle="none", label=NOT_VALID)

@@ -17,10 +17,12 @@ from matplotlib.figure import Figure
 
 from bench.record import Record
 from bench.report.comparison import Column
-from bench.report.marks import logarithmic_where_it_is_wide, titled, wrap
+from bench.report.grid import DOUBT
+from bench.report.marks import label_of, logarithmic_where_it_is_wide, titled, wrap
 from bench.telemetry import NO_THROTTLING, Telemetry, reasons_of
 
 BLOCKS = 21  # as validity.py cuts them
+OF = ("median_latency_ms",)  # what is not valid where this picture is not
 LOOP, WARM_UP = "measure: latency", "warm-up"
 BEFORE, DURING, LEVEL, THROTTLED = "#9a9a9a", "#0072b2", "#d55e00", "#f3c4c4"
 CURVES = ("#000000", "#007f5f", "#b0508c")
@@ -69,8 +71,13 @@ def draw_timeline(title: str, column: Column) -> Figure | None:
         axes[0].fill_between([], [], color=THROTTLED, label="clocks held down")
     axes[-1].set_xlabel("seconds since the first timed batch" + ("; grey: warm-up" if warm else ""))
     axes[0].legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=3, frameon=False, fontsize=8)
-    titled(figure, f"Latency over time: {column.label}", title)
+    processes = f" (the first of {len(record.repeats) + 1} processes)" if record.repeats else ""
+    titled(figure, f"Latency over time: {label_of(column, OF)}{processes}", title, *_doubts(column))
     return figure
+
+
+def _doubts(column: Column) -> list[str]:
+    return [f"{DOUBT} not valid: {problem.reason}" for problem in column.problems if set(OF) - problem.spares]
 
 
 def batches(record: Record) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:
@@ -122,12 +129,13 @@ def _draw_latencies(
         axes.step(
             *zip(*levels, strict=True), where="pre", color=LEVEL, linewidth=1.6, label=f"median of {BLOCKS} blocks"
         )
-    bounds = column.summary.bounds.get("median_latency_ms")
+    summary = column.first_process
+    bounds = summary.bounds.get("median_latency_ms")
     if bounds is not None:
         text = "median, 95 % interval within this run"
         axes.axhspan(*bounds, color="#000000", alpha=0.15, linewidth=0, label=text)
     axes.axhline(
-        column.summary.values["median_latency_ms"],
+        summary.values["median_latency_ms"],
         color="#000000",
         linewidth=0.8,
         label="median" if bounds is None else None,
