@@ -19,15 +19,24 @@ app.add_typer(engine, name="engine")
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="A run's folder, results/SUITE/RUN.", show_default=False)]) -> None:
-    """Show a run again, and write its tables, plots and page anew from its records."""
-    from bench.report.writer import show, write_reports
-    from bench.store import load_checks, load_records, read_suite
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="Runs' folders, results/SUITE/RUN.", show_default=False),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Where reports go. Those of several runs are only written there."),
+    ] = None,
+) -> None:
+    """Show runs again, several side by side; write a run's tables, plots and page anew from its records."""
+    from bench.report.writer import report_run, report_runs
 
     try:
-        suite, records, checks = read_suite(run), load_records(run), load_checks(run)
-        write_reports(run, suite["name"], records, suite["verdict"], checks)
-        show(Console(), records, suite["verdict"], checks, run)
+        if len(runs) == 1:
+            report_run(Console(), runs[0], output or runs[0])
+        else:
+            report_runs(Console(), runs, output)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

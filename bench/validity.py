@@ -2,12 +2,12 @@
 
 A problem touches some statistics and spares others; assertions on what it touches are inconclusive (verdict.py).
 
-Drift is found by a rank test on medians of blocks. The samples are cut into 21 blocks; the seven block medians of the
-first third are held against the seven of the last (Mann-Whitney, two-sided, 1 %: U <= 4), and the medians of the
-thirds must differ by more than `settle_tolerance` besides. Medians, so that a stall or a heavy tail moves one block at
-most; blocks, since neighbouring samples resemble each other, and a test of the samples themselves takes that for drift;
-ranks, since nothing is known of the noise; thirds and not a trend throughout, so that one step counts as well. The
-floor is there because with thousands of samples a drift of a thousandth is significant, and of no consequence.
+Drift is a level that goes one way. The samples are cut into 21 blocks; a curve that only rises, or only falls, must
+explain 85 % of the variance between the blocks' medians, and the medians of the first and the last third must differ
+by more than `settle_tolerance` besides. Medians, so that a stall or a heavy tail moves one block at most; any curve
+and not a line, so that a step and a decay count as well; a share of the variance, so that a level which wanders and
+comes back, as that of a machine with other work does, is not taken for drift. The floor is there because with
+thousands of samples a drift of a thousandth is plain to see, and of no consequence.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from statistics import median
+from statistics import fmean, median
 
 from bench.record import Record, Samples
 from bench.statistics import METRICS, SPEEDUPS, samples_needed
@@ -23,7 +23,7 @@ from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7
 LEAST_IN_BLOCK = 3
-CRITICAL_U = 4  # of seven and seven: p = 0.007; 5 would be 0.011
+ONE_WAY = 0.85  # share of the blocks' variance; tests/test_validity.py has its false alarms
 RESOLUTION_NS = 1000  # the clock's and the loop's own
 
 # The same session, asked twice, differs by the order of sums in floating point, and of atomic additions on a GPU; in
@@ -38,6 +38,8 @@ MACHINE = frozenset({
     "engine_builds_while_timed", "trt_gpu_time_share", "tensor_core_share", "int8_share", "gpu_busy_share",
     "peak_host_bytes", "peak_gpu_bytes",
 })  # fmt: skip
+OF_LATENCY = frozenset(name for name in METRICS if name.endswith("_latency_ms")) | {"avg_throughput_fps", "speedup"}
+OF_COMPUTE = frozenset({"compute_ms", "compute_speedup"})
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def _of_repeat(record: Record) -> Iterator[Problem]:
 
 
 def drift(times_ns: Sequence[int], tolerance: float, period: int = 1) -> float | None:
-    """The relative change from the first to the last third, where noise does not explain it; else None.
+    """The relative change from the first to the last third, where the level goes one way; else None.
 
     `period` is a number of samples after which inputs of different shapes come round again.
     """
@@ -77,12 +79,32 @@ def drift(times_ns: Sequence[int], tolerance: float, period: int = 1) -> float |
         return None
     rest = len(times_ns) - BLOCKS * size
     medians = [median(times_ns[rest + n * size : rest + (n + 1) * size]) for n in range(BLOCKS)]
-    first, last = medians[:THIRD], medians[-THIRD:]
-    above = sum((a > b) + (a == b) / 2 for a in first for b in last)
-    change = median(last) - median(first)
-    if min(above, THIRD * THIRD - above) > CRITICAL_U or abs(change) <= max(tolerance * median(first), RESOLUTION_NS):
+    first, last = median(medians[:THIRD]), median(medians[-THIRD:])
+    change = last - first
+    if abs(change) <= max(tolerance * first, RESOLUTION_NS):
         return None
-    return change / median(first)
+    one_way = _rising_share(medians if change > 0 else medians[::-1])
+    return change / first if one_way >= ONE_WAY else None
+
+
+def _rising_share(values: Sequence[float]) -> float:
+    """The share of the values' variance that the best curve explains which never falls; of values that differ."""
+    middle = fmean(values)
+    level = _never_falling(values)
+    left = sum((value - fitted) ** 2 for value, fitted in zip(values, level, strict=True))
+    return 1 - left / sum((value - middle) ** 2 for value in values)
+
+
+def _never_falling(values: Sequence[float]) -> list[float]:
+    """The values' isotonic regression: neighbours that fall are pooled (Barlow et al. 1972, "Order Restrictions")."""
+    pools: list[tuple[float, int]] = []
+    for value in values:
+        mean, count = value, 1
+        while pools and pools[-1][0] > mean:
+            before, size = pools.pop()
+            mean, count = (before * size + mean * count) / (size + count), size + count
+        pools.append((mean, count))
+    return [mean for mean, count in pools for _ in range(count)]
 
 
 def _unsettled(record: Record, latency: Samples) -> Problem | None:
@@ -95,21 +117,21 @@ def _unsettled(record: Record, latency: Samples) -> Problem | None:
 def _latency_drift(record: Record, latency: Samples) -> Problem | None:
     alike = record.case.image_shape is not None or record.observed is None
     period = 1 if alike or record.observed is None else record.observed.pool_batches
-    return _drifting(record, "latency", drift(latency.times_ns, record.case.settle_tolerance, period))
+    return _drifting(record, "latency", OF_LATENCY, drift(latency.times_ns, record.case.settle_tolerance, period))
 
 
 def _compute_drift(record: Record, latency: Samples) -> Problem | None:
     times = record.compute.times_ns if record.compute is not None else ()
-    return _drifting(record, "compute", drift(times, record.case.settle_tolerance))
+    return _drifting(record, "compute", OF_COMPUTE, drift(times, record.case.settle_tolerance))
 
 
-def _drifting(record: Record, loop: str, change: float | None) -> Problem | None:
+def _drifting(record: Record, loop: str, touched: frozenset[str], change: float | None) -> Problem | None:
     """Speed-ups of blocks measured in turn do not come from these loops."""
     if change is None:
         return None
     way = "above" if change > 0 else "below"
     reason = f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's"
-    return Problem(reason, ACCURACY | MACHINE | (frozenset(SPEEDUPS) if record.blocks else frozenset()))
+    return Problem(reason, frozenset(METRICS) - (touched - frozenset(SPEEDUPS) if record.blocks else touched))
 
 
 def _few_samples(record: Record, latency: Samples) -> Problem | None:

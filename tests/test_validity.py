@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.bounds import Array
 from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Observations, Record, Samples
 from bench.statistics import METRICS
@@ -17,6 +19,7 @@ from bench.validity import ACCURACY, BLOCKS, MACHINE, drift, judge, problems
 from bench.verdict import check_all, exit_code, verdict
 from tests.factory import make_case, make_record, make_samples
 from tests.measure.simulated import MS, Script, scripts
+from tests.series import autoregressive
 
 SEEN = Observations(pool_batches=2, pool_images=16, identical_images=False, flat_images=False)
 
@@ -47,6 +50,50 @@ def test_noise_is_no_drift(name: str) -> None:
 def test_drift_is_found_in_noise(name: str, sign: int) -> None:
     found = [drift(taken(scripts(seed)[name]), 0.05) for seed in range(10)]
     assert all(change is not None and change * sign > 0.2 for change in found)
+
+
+def stationary(kind: str, samples: int, runs: int) -> Array:
+    """Series of nanoseconds without drift; "switching" is a neighbour that comes and goes, some ten samples long."""
+    rng = np.random.default_rng(samples)
+    if kind != "switching":
+        noise: Array = np.exp(0.05 * autoregressive(rng, runs, samples, float(kind.removeprefix("AR(1), rho "))))
+        return 1e7 * noise
+    busy = autoregressive(rng, runs, samples, 0.95) > 0.5
+    return np.where(busy, 1.4e7, 1e7) + 2e5 * rng.standard_normal((runs, samples))
+
+
+@pytest.mark.parametrize(
+    ("kind", "samples", "most"),
+    [
+        ("AR(1), rho 0", 63, 0.01), ("AR(1), rho 0.5", 200, 0.01), ("AR(1), rho 0.9", 200, 0.03),
+        ("AR(1), rho 0.9", 662, 0.01), ("AR(1), rho 0.99", 662, 0.15), ("AR(1), rho 0.99", 3000, 0.02),
+        ("switching", 200, 0.15), ("switching", 662, 0.02),
+    ],
+)  # fmt: skip
+def test_a_level_that_wanders_and_comes_back_is_no_drift(kind: str, samples: int, most: float) -> None:
+    """The shares that docs/measuring.md gives; a run that is short beside its wandering is not told from a drift."""
+    runs = stationary(kind, samples, 400)
+    share = sum(drift(list(map(int, run)), 0.05) is not None for run in runs) / len(runs)
+    print(f"{kind}, {samples} samples: {100 * share:.1f} %")
+    assert share <= most
+
+
+LEVELS: dict[str, Callable[[Array], Any]] = {
+    "line": lambda at: 1 + 0.3 * at,
+    "step": lambda at: 1 + 0.2 * (at > 0.3),
+    "late step": lambda at: 1 - 0.2 * (at > 0.7),
+    "decay": lambda at: 1 + 0.5 * np.exp(-5 * at),
+}
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.5, 0.9])
+@pytest.mark.parametrize("shape", LEVELS)
+def test_a_level_that_goes_one_way_is_found_whatever_its_shape(shape: str, rho: float) -> None:
+    noise = np.exp(0.05 * autoregressive(np.random.default_rng(1), 200, 662, rho))
+    runs = 1e7 * LEVELS[shape](np.arange(662) / 662) * noise
+    share = sum(drift(list(map(int, run)), 0.05) is not None for run in runs) / len(runs)
+    print(f"{shape}, rho {rho}: {100 * share:.1f} %")
+    assert share >= 0.8
 
 
 def test_a_drift_below_the_tolerance_is_of_no_consequence() -> None:

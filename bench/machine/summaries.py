@@ -21,6 +21,7 @@ LEVELS = (
 TRACE_POINTS = 200
 TRACED_CLOSELY = ("warm-up", MEASURED)
 IDLE_LEAST_S = 0.5
+RATE_NS = 50_000_000
 
 
 def summarize(sampled: Sampled, spans: Sequence[Span], worker_ns: int, parts: Mapping[str, Any]) -> Telemetry:
@@ -164,6 +165,8 @@ def trace(readings: Sequence[Reading], spans: Sequence[Span], worker_ns: int) ->
     kept = sorted([*thin(inside, half), *thin(outside, half)], key=lambda r: r.time_ns)
     columns = {name: tuple(getattr(r, name) for r in kept) for name in (*LEVELS, "event_reasons")}
     columns["worker_cores"] = _rates(kept, "worker_cpu_s")
+    columns["busy_cores"] = _rates(kept, "cpu_busy_s")
+    columns["stolen_cores"] = _rates(kept, "cpu_steal_s")
     return Trace(
         times_s=tuple(seconds_since(worker_ns, r.time_ns) for r in kept),
         columns={name: values for name, values in columns.items() if any(v is not None for v in values)},
@@ -181,13 +184,16 @@ def _carried(readings: Sequence[Reading]) -> list[Reading]:
 
 
 def _rates(readings: Sequence[Reading], name: str) -> tuple[float | None, ...]:
-    """How fast a cumulative field grew since the point before."""
+    """How fast a cumulative field grew since the point before that knew it; of ticks of 10 ms, so not at once after."""
     rates: list[float | None] = [None] * len(readings)
-    for i in range(1, len(readings)):
-        before, after = getattr(readings[i - 1], name), getattr(readings[i], name)
-        elapsed = (readings[i].time_ns - readings[i - 1].time_ns) / 1e9
-        if before is not None and after is not None and elapsed > 0:
-            rates[i] = round((after - before) / elapsed, 2)
+    before: tuple[float, int] | None = None
+    for i, reading in enumerate(readings):
+        value = getattr(reading, name)
+        if value is None or (before is not None and reading.time_ns - before[1] < RATE_NS):
+            continue
+        if before is not None:
+            rates[i] = round((value - before[0]) / (reading.time_ns - before[1]) * 1e9, 2)
+        before = value, reading.time_ns
     return tuple(rates)
 
 

@@ -12,12 +12,12 @@ from matplotlib.lines import Line2D
 
 from bench.report.comparison import Column, Comparison
 from bench.report.grid import NO_VALUE, difference, significant
-from bench.report.marks import fill, hatch, wrap
+from bench.report.marks import LONGEST_WHISKER, NOT_VALID, fill, hatch, interval_text, label_of, titled, wrap
 from bench.statistics import ACCURACY_METRICS
+from bench.telemetry import Energy
 
 LABEL_WIDTH = 34
 LINE_INCHES = 0.17
-LONGEST_WHISKER = 1.5  # times the largest figure: an interval that knows no upper end does not flatten the bars
 _WHISKER: dict[str, Any] = {"colors": "#a11717", "linewidth": 1.6}
 
 
@@ -34,6 +34,9 @@ class Bars:
     remark: Callable[[Column, Comparison], str] = lambda column, comparison: ""
     only_measured: bool = False
     bounded: tuple[str, ...] = ()  # the statistics whose intervals are drawn
+    margins: Callable[[Column], list[tuple[float, float]]] | None = None  # what is drawn in place of these
+    margin_text: str = ""  # what these are; none: intervals
+    of: tuple[str, ...] = ()  # the statistics that it depends on
 
 
 def _value(name: str) -> Callable[[Column], float | None]:
@@ -41,6 +44,8 @@ def _value(name: str) -> Callable[[Column], float | None]:
 
 
 def _bounds(column: Column, bars: Bars) -> list[tuple[float, float]]:
+    if bars.margins is not None:
+        return bars.margins(column)
     return [column.summary.bounds[name] for name in bars.bounded if name in column.summary.bounds]
 
 
@@ -51,10 +56,38 @@ def _accuracy(column: Column) -> float | None:
 
 def _to_native(column: Column, comparison: Comparison) -> str:
     mine = _accuracy(column)
-    native = next((_accuracy(other) for other in comparison.columns if other.record is comparison.native), None)
-    if mine is None or native is None or column.record is comparison.native:
+    native = next((_accuracy(other) for other in comparison.columns if other.record is column.native), None)
+    if mine is None or native is None or column.record is column.native:
         return ""
     return f" ({difference(mine - native)})"
+
+
+def _energies(column: Column) -> dict[str, Energy]:
+    """By loop, where it is known."""
+    telemetry = column.record.telemetry
+    found = telemetry.energy if telemetry is not None else ()
+    return {energy.loop: energy for energy in found if energy.joules_per_image is not None}
+
+
+def _joules(loop: str) -> Callable[[Column], float | None]:
+    return lambda column: _energies(column)[loop].joules_per_image if loop in _energies(column) else None
+
+
+def _energy_margins(column: Column) -> list[tuple[float, float]]:
+    """One update of the energy counter more or less."""
+    known = [_energies(column).get(loop) for loop in ("latency", "throughput")]
+    return [
+        (e.joules_per_image * (1 - (e.error_share or 0)), e.joules_per_image * (1 + (e.error_share or 0)))
+        for e in known
+        if e is not None and e.joules_per_image is not None
+    ]
+
+
+def _without_idle(column: Column, comparison: Comparison) -> str:
+    energies = _energies(column)
+    net = [energies[loop].net_joules_per_image for loop in ("latency", "throughput") if loop in energies]
+    known = " / ".join(significant(value, 3) for value in net if value is not None)
+    return f" ({known})" if known else ""
 
 
 LATENCY = Bars(
@@ -65,6 +98,7 @@ LATENCY = Bars(
     "90th percentile (second figure)",
     "|",
     bounded=("avg_latency_ms", "p90_latency_ms"),
+    of=("avg_latency_ms", "p90_latency_ms"),
 )
 THROUGHPUT = Bars(
     "Throughput",
@@ -74,6 +108,7 @@ THROUGHPUT = Bars(
     "with several batches in flight (second figure)",
     "D",
     bounded=("avg_throughput_fps", "throughput_fps"),
+    of=("avg_throughput_fps", "throughput_fps"),
 )
 ACCURACY = Bars(
     "Accuracy",
@@ -81,6 +116,20 @@ ACCURACY = Bars(
     _accuracy,
     remark=_to_native,
     only_measured=True,
+    of=ACCURACY_METRICS,
+)
+ENERGY = Bars(
+    "Energy for an image",
+    "J of the whole GPU, less is better; in brackets without the idle GPU's",
+    _joules("latency"),
+    _joules("throughput"),
+    "with several batches in flight (second figure)",
+    "D",
+    remark=_without_idle,
+    only_measured=True,
+    margins=_energy_margins,
+    margin_text="one update of the energy counter more or less",
+    of=("avg_throughput_fps", "throughput_fps"),
 )
 
 
@@ -96,21 +145,24 @@ class _Place:
 
 def draw_bars(comparisons: Sequence[Comparison], bars: Bars) -> Figure | None:
     """A bar per case, longest names and all; None where no case has the statistic."""
-    shown = [c for c in comparisons if not bars.only_measured or any(bars.length(x) is not None for x in c.columns)]
-    if not any(bars.length(column) is not None for comparison in shown for column in comparison.columns):
+    shown = [c for c in comparisons if not bars.only_measured or any(_is_known(column, bars) for column in c.columns)]
+    if not any(_is_known(column, bars) for comparison in shown for column in comparison.columns):
         return None
-    places = list(_places(shown))
+    places = list(_places(shown, bars))
     bottom = places[-1].y + 0.5 * _height(places[-1].text)
     figure = Figure(figsize=(7.5, 1.5 + LINE_INCHES * bottom), layout="constrained")
     axes = figure.add_subplot()
     _draw(axes, places, bars)
     axes.set_ylim(bottom + 0.5, -0.5)
-    title = bars.title if len(shown) > 1 else f"{bars.title}: {shown[0].title}"
-    figure.suptitle(wrap(title, 80), fontsize=11)
+    titled(figure, bars.title, shown[0].title if len(shown) == 1 else "")
     return figure
 
 
-def _places(comparisons: Sequence[Comparison]) -> Iterator[_Place]:
+def _is_known(column: Column, bars: Bars) -> bool:
+    return bars.length(column) is not None or bars.mark(column) is not None
+
+
+def _places(comparisons: Sequence[Comparison], bars: Bars) -> Iterator[_Place]:
     y = 0.0
     for comparison in comparisons:
         if len(comparisons) > 1:
@@ -119,7 +171,7 @@ def _places(comparisons: Sequence[Comparison]) -> Iterator[_Place]:
             yield _Place(y, heading, comparison)
             y += 0.5 * _height(heading)
         for column in comparison.columns:
-            label = wrap(column.label, LABEL_WIDTH)
+            label = wrap(label_of(column, bars.of), LABEL_WIDTH)
             y += 0.5 * _height(label)
             yield _Place(y, label, comparison, column)
             y += 0.5 * _height(label)
@@ -141,7 +193,8 @@ def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
             axes.text(0.008, place.y, place.text, transform=axes.get_yaxis_transform(), va="center", weight="bold")
     axes.set_yticks([place.y for place, _ in cases], [place.text for place, _ in cases])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, 1.3 * span)
+    longest = max(len(_text(column, place.comparison, bars)) for place, column in cases)
+    axes.set_xlim(0, max(1.3, 1.06 + 0.014 * longest) * span)
     axes.set_xlabel(bars.axis)
     axes.grid(axis="x")
     handles = list(_handles([column for _, column in cases], bars))
@@ -157,15 +210,27 @@ def _draw_case(axes: Axes, place: _Place, column: Column, bars: Bars, span: floa
         axes.text(0.01 * span, place.y, text, va="center", style="italic")
         return
     if length is not None:
-        axes.barh(place.y, length, height=1.1, color=fill(column), hatch=hatch(column), edgecolor="#222222")
+        style = "--" if column.doubtful & set(bars.of) or column.broken else "-"
+        look: dict[str, Any] = {
+            "color": fill(column),
+            "hatch": hatch(column),
+            "edgecolor": "#222222",
+            "linestyle": style,
+        }
+        axes.barh(place.y, length, height=1.1, alpha=1.0 if style == "-" else 0.45, **look)
     for low, high in _bounds(column, bars):
         axes.hlines(place.y, low, min(high, limit), **_WHISKER)
         axes.vlines([end for end in (low, high) if end <= limit], place.y - 0.25, place.y + 0.25, **_WHISKER)
     if mark is not None:
         axes.plot([mark], [place.y], **_mark_look(bars))
-    text = " / ".join(NO_VALUE if value is None else significant(value) for value in (length, mark))
-    text = text.removesuffix(f" / {NO_VALUE}") + bars.remark(column, place.comparison)
+    text = _text(column, place.comparison, bars)
     axes.text(_end(column, bars, limit) + 0.02 * span, place.y, text, va="center")
+
+
+def _text(column: Column, comparison: Comparison, bars: Bars) -> str:
+    figures = (bars.length(column), bars.mark(column))
+    text = " / ".join(NO_VALUE if value is None else significant(value) for value in figures)
+    return text.removesuffix(f" / {NO_VALUE}") + bars.remark(column, comparison)
 
 
 def _end(column: Column, bars: Bars, limit: float) -> float:
@@ -176,10 +241,12 @@ def _end(column: Column, bars: Bars, limit: float) -> float:
 
 def _handles(columns: Sequence[Column], bars: Bars) -> Iterator[Line2D]:
     if any(_bounds(column, bars) for column in columns):
-        look = {"color": _WHISKER["colors"], "linewidth": _WHISKER["linewidth"]}
-        yield Line2D([], [], label="95 % interval within this run", **look)
+        look: dict[str, Any] = {"color": _WHISKER["colors"], "linewidth": _WHISKER["linewidth"]}
+        yield Line2D([], [], label=bars.margin_text or interval_text(columns), **look)
     if any(bars.mark(column) is not None for column in columns):
         yield Line2D([], [], label=bars.mark_text, **_mark_look(bars))
+    if any(column.doubtful & set(bars.of) for column in columns):
+        yield Line2D([], [], linestyle="none", label=NOT_VALID)
 
 
 def _mark_look(bars: Bars) -> dict[str, Any]:

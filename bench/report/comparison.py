@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from bench.record import Record
+from bench.repeats import processes
+from bench.report.doubts import difference_to_native, doubtful, methodologies
 from bench.report.repeated import measured_how
 from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
-from bench.validity import problems
+from bench.validity import Problem, judge
 
+LABELS_IN_NOTE = 4
 RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup")
 
 
@@ -22,6 +24,14 @@ class Column:
     record: Record
     summary: Summary
     broken: str | None = None  # why its figures are not those of what it says it ran
+    native: Record | None = None  # that it is held against
+    problems: tuple[Problem, ...] = ()  # why its measurement is not valid
+    doubtful: frozenset[str] = frozenset()  # statistics that these touch, or the native case's where they are relative
+
+    @property
+    def first_process(self) -> Summary:
+        """Statistics of the process whose samples the record holds, which may be the first of several."""
+        return summarize(processes(self.record)[0]) if self.record.repeats else self.summary
 
     @property
     def failed(self) -> bool:
@@ -55,8 +65,13 @@ class Comparison:
     batch_size: int
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    native: Record | None
     notes: tuple[str, ...] = ()
+    methodologies: tuple[int, ...] = ()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether its cases were measured in different ways, so that their figures are not compared."""
+        return len(self.methodologies) > 1
 
     @property
     def broken(self) -> tuple[Column, ...]:
@@ -73,20 +88,31 @@ def compare_cases(
     records: Sequence[Record], broken_because: Callable[[Record], str | None] = lambda record: None
 ) -> tuple[Comparison, ...]:
     """Group records by their cases' comparison, in the order in which they come."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(record.case.comparison, []).append(record)
-    titles = _distinct([_title(group[0]) for group in groups.values()], list(groups))
+    return compare_runs([records], broken_because)
+
+
+def compare_runs(
+    runs: Sequence[Sequence[Record]], broken_because: Callable[[Record], str | None] = lambda record: None
+) -> tuple[Comparison, ...]:
+    """The same over several runs; each case is held against the native one of its own run."""
+    groups: dict[str, list[tuple[Record, Record | None]]] = {}
+    for records in runs:
+        native = natives(records)
+        for record in records:
+            groups.setdefault(record.case.comparison, []).append((record, native.get(record.case.comparison)))
+    titles = _distinct([_title(group[0][0]) for group in groups.values()], list(groups))
     return tuple(_compare(title, group, broken_because) for title, group in zip(titles, groups.values(), strict=True))
 
 
-def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Record], str | None]) -> Comparison:
+def _compare(
+    title: str, pairs: Sequence[tuple[Record, Record | None]], broken_because: Callable[[Record], str | None]
+) -> Comparison:
+    """One comparison of records, each with its native one."""
+    records = [record for record, _ in pairs]
     case = records[0].case
-    native = natives(records).get(case.comparison)
-    labels = _distinct([_label(record) for record in records], [record.case.id for record in records])
     columns = tuple(
-        Column(label, record, summarize(record, native), broken_because(record))
-        for label, record in zip(labels, records, strict=True)
+        _column(label, record, _alike(native, record), broken_because(record))
+        for label, (record, native) in zip(_labels(records), pairs, strict=True)
     )
     return Comparison(
         id=case.comparison,
@@ -95,18 +121,20 @@ def _compare(title: str, records: Sequence[Record], broken_because: Callable[[Re
         dataset=case.dataset.name,
         batch_size=case.batch_size,
         columns=columns,
-        rows=tuple(_rows(columns, native)),
-        native=native,
-        notes=tuple(
-            dict.fromkeys(
-                [
-                    *_which_native(columns, native),
-                    *measured_how(records, labels, native),
-                    *chain.from_iterable(map(_notes, columns)),
-                ]
-            )
-        ),
+        rows=tuple(_rows(columns)),
+        notes=tuple(dict.fromkeys([*_which_native(columns), *_measured_how(columns), *_shared(columns)])),
+        methodologies=methodologies(records),
     )
+
+
+def _alike(native: Record | None, record: Record) -> Record | None:
+    """The native case, if it was measured in the same way."""
+    return native if native is not None and native.methodology_version == record.methodology_version else None
+
+
+def _column(label: str, record: Record, native: Record | None, broken: str | None) -> Column:
+    found = judge(record)
+    return Column(label, record, summarize(record, native), broken, native, found, doubtful(found, native))
 
 
 def _title(record: Record) -> str:
@@ -114,7 +142,7 @@ def _title(record: Record) -> str:
     return f"{case.model.name}, batch size {case.batch_size}, {case.dataset.name}"
 
 
-def _label(record: Record) -> str:
+def case_label(record: Record) -> str:
     """Only TensorFlow's own native run goes without the name of its backend."""
     optimization = record.case.optimization
     if (optimization.precision_mode, optimization.backend) == ("native", "tensorflow"):
@@ -122,20 +150,29 @@ def _label(record: Record) -> str:
     return f"{optimization.precision_mode} ({optimization.backend})"
 
 
-def _distinct(labels: Sequence[str], ids: Sequence[str]) -> list[str]:
-    return [f"{label} {name}" if labels.count(label) > 1 else label for label, name in zip(labels, ids, strict=True)]
+def _labels(records: Sequence[Record]) -> list[str]:
+    """Labels of cases that share one get the case's id, or when it began, where one case stands there twice."""
+    labels, ids = [case_label(record) for record in records], [record.case.id for record in records]
+    twice = {label for label, name in zip(labels, ids, strict=True) if ids.count(name) > 1}
+    starts = [record.started.strftime("%Y-%m-%d %H:%M:%S") for record in records]
+    names = [start if label in twice else name for label, name, start in zip(labels, ids, starts, strict=True)]
+    return _distinct(labels, names)
 
 
-def _rows(columns: Sequence[Column], native: Record | None) -> Iterator[Row]:
-    only_native = all(column.record is native for column in columns)
+def _distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [f"{label} {name}" if labels.count(label) > 1 else label for label, name in zip(labels, names, strict=True)]
+
+
+def _rows(columns: Sequence[Column]) -> Iterator[Row]:
+    only_native = all(column.record is column.native for column in columns)
     for metric in _metrics(columns):
         if metric.name in RELATIVE_METRICS and only_native:
             continue
-        row = _row(metric, columns, native)
+        row = _row(metric, columns)
         if any(value is not None for value in row.values) or any(row.absent):
             yield row
         if metric.name in ACCURACY_METRICS and not only_native:
-            yield from _difference(row, columns, native)
+            yield from _difference(row, columns)
 
 
 def _metrics(columns: Sequence[Column]) -> list[Metric]:
@@ -144,34 +181,38 @@ def _metrics(columns: Sequence[Column]) -> list[Metric]:
     return [*METRICS.values(), *(Metric(name, "", name) for name in sorted(others))]
 
 
-def _row(metric: Metric, columns: Sequence[Column], native: Record | None) -> Row:
+def _row(metric: Metric, columns: Sequence[Column]) -> Row:
     return Row(
         name=metric.name,
         unit=metric.unit,
         text=metric.text,
         values=tuple(column.summary.values.get(metric.name) for column in columns),
-        absent=tuple(_absent(metric.name, column, native) for column in columns),
+        absent=tuple(_absent(metric.name, column) for column in columns),
         bounds=tuple(column.summary.bounds.get(metric.name) for column in columns),
         unbounded=tuple(column.summary.unbounded.get(metric.name) for column in columns),
         higher_is_better=metric.higher_is_better,
     )
 
 
-def _absent(name: str, column: Column, native: Record | None) -> str | None:
+def _absent(name: str, column: Column) -> str | None:
     if name == "speedup" and name not in column.summary.values and "median_latency_ms" in column.summary.values:
-        return "no native case to compare with" if native is None else "the native case has no latency"
+        return "no native case to compare with" if column.native is None else "the native case has no latency"
     return column.summary.absent.get(name)
 
 
-def _difference(row: Row, columns: Sequence[Column], native: Record | None) -> Iterator[Row]:
-    theirs = next((value for value, column in zip(row.values, columns, strict=True) if column.record is native), None)
-    if theirs is None or all(value is None for value in row.values):
+def _difference(row: Row, columns: Sequence[Column]) -> Iterator[Row]:
+    known = {id(column.record): value for column, value in zip(columns, row.values, strict=True)}
+    theirs = [known.get(id(column.native)) for column in columns]
+    if all(value is None for value in theirs):
         return
     yield Row(
-        name=f"{row.name} - native",
+        name=difference_to_native(row.name),
         unit=row.unit,
         text=f"{row.name} less that of the native case",
-        values=tuple(None if value is None else value - theirs for value in row.values),
+        values=tuple(
+            None if mine is None or other is None else mine - other
+            for mine, other in zip(row.values, theirs, strict=True)
+        ),
         absent=(None,) * len(columns),
         bounds=(None,) * len(columns),
         unbounded=(None,) * len(columns),
@@ -179,27 +220,53 @@ def _difference(row: Row, columns: Sequence[Column], native: Record | None) -> I
     )
 
 
-def _which_native(columns: Sequence[Column], native: Record | None) -> Iterator[str]:
+def _which_native(columns: Sequence[Column]) -> Iterator[str]:
     several = [column for column in columns if column.record.case.optimization.precision_mode == "native"]
-    if len(several) > 1:
-        yield from (f"all are held against {column.label}" for column in several if column.record is native)
+    held = [column for column in several if any(other.native is column.record for other in columns)]
+    if len(held) > 1:
+        yield "each case is held against the native one of its own run"
+    elif len(several) > 1:
+        yield from (f"all are held against {column.label}" for column in held)
 
 
-def _notes(column: Column) -> Iterator[str]:
-    case, label = column.record.case, column.label
+def _measured_how(columns: Sequence[Column]) -> Iterator[str]:
+    for native in {id(column.native): column.native for column in columns}.values():
+        held = [column for column in columns if column.native is native]
+        yield from measured_how([column.record for column in held], [column.label for column in held], native)
+
+
+def _shared(columns: Sequence[Column]) -> Iterator[str]:
+    """What is to be said of the model and its data; then of cases, once where it is true of several."""
+    labels: dict[str, dict[str, None]] = {}
+    for column in columns:
+        yield from _input_notes(column.record)
+        for note in _case_notes(column):
+            labels.setdefault(note, {})[column.label] = None
+    yield from (f"{_some(list(those))}: {note}" for note, those in labels.items())
+
+
+def _some(labels: Sequence[str]) -> str:
+    """So many labels as a line has room for, and how many more there are."""
+    more = len(labels) - LABELS_IN_NOTE
+    return ", ".join(labels[:LABELS_IN_NOTE]) + (f" and {more} more" if more > 0 else "")
+
+
+def _input_notes(record: Record) -> Iterator[str]:
+    case = record.case
     if case.model.random_weights:
         yield f"{case.model.name} has random weights: its speed is measured, its accuracy is not"
     if case.dataset.format == "synthetic":
         yield f"{case.dataset.name}: synthetic images, not photographs"
-    for name, count in (column.record.edits or {}).items():
+    for name, count in (record.edits or {}).items():
         if not count:
             yield f"{case.model.name}: the edit {name} found nothing to change"
-    yield from (f"{label}: {note}" for note in _backend_notes(column.record, column.broken))
-    yield from (f"{label}: not valid: {reason}" for reason in problems(column.record))
-    yield from (
-        f"{label}: {diagnosis}" for diagnosis in (column.record.stages.diagnoses() if column.record.stages else ())
-    )
-    yield from (f"{label}: {note}" for note in column.record.notes)
+
+
+def _case_notes(column: Column) -> Iterator[str]:
+    record = column.record
+    yield from _backend_notes(record, column.broken)
+    yield from record.stages.diagnoses() if record.stages else ()
+    yield from record.notes
 
 
 def _backend_notes(record: Record, broken: str | None) -> Iterator[str]:

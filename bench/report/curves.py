@@ -9,14 +9,25 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.report.comparison import Column, Comparison
-from bench.report.marks import DASHES, marks, wrap
+from bench.report.grid import DOUBT
+from bench.report.marks import (
+    DASHES,
+    LONGEST_WHISKER,
+    NOT_VALID,
+    interval_text,
+    label_of,
+    logarithmic_where_it_is_wide,
+    marks,
+    titled,
+    wrap,
+)
 from bench.statistics import ACCURACY_METRICS
+from bench.uncertainty import PERCENTS
 
-LOGARITHMIC_FROM = 8
 PANELS_ACROSS = 2
+DISTRIBUTED = ("median_latency_ms",)  # what stands and falls with the samples
 AXIS_NAMES = {"map": "COCO mAP at IoU 0.50:0.95", "top1": "top-1 accuracy"}
 
 
@@ -27,7 +38,8 @@ def draw_distribution(comparison: Comparison) -> Figure | None:
     if not timed:
         return None
     looks = marks(column.label for column in comparison.columns)
-    labels = [wrap(f"{column.label} ({len(times)} batches)", 90) for column, times in timed]
+    named = [label_of(column, DISTRIBUTED) for column, _ in timed]
+    labels = [wrap(f"{name} ({len(times)} batches)", 90) for name, (_, times) in zip(named, timed, strict=True)]
     across = 2 if max(map(len, labels)) < 45 else 1
     figure = Figure(figsize=(7.5, 3.9 + _legend_inches(labels, across)), layout="constrained")
     axes = figure.add_subplot()
@@ -37,8 +49,13 @@ def draw_distribution(comparison: Comparison) -> Figure | None:
             [times[0], *times], shares, where="post", label=label, linestyle=DASHES[number % len(DASHES)],
             linewidth=1.6, markersize=5, markevery=_marked(len(times), number), **looks[column.label],
         )  # fmt: skip
+        _draw_intervals(axes, column, looks[column.label]["color"])
     _label_distribution(axes, timed)
-    figure.suptitle(wrap(f"Distribution of latency: {comparison.title}", 80), fontsize=11)
+    titled(figure, "Distribution of latency", comparison.title)
+    if axes.collections:
+        axes.vlines([], 0, 0, color="#666666", linewidth=3, label="95 % interval of a percentile, within this run")
+    if any(name.endswith(DOUBT) for name in named):
+        axes.plot([], [], linestyle="none", label=NOT_VALID)
     figure.legend(loc="outside lower center", ncols=across, frameon=False, handlelength=4)
     return figure
 
@@ -53,20 +70,29 @@ def draw_trade_off(comparisons: Sequence[Comparison]) -> Figure | None:
     across = min(PANELS_ACROSS, len(shown))
     down = math.ceil(len(shown) / across)
     names = [wrap(label, 60) for label in looks]
-    legend_columns = 4 if max(map(len, names)) < 20 else 1
+    legend_columns = (4 if across > 1 else 2) if max(map(len, names)) < 20 else 1
     height = 0.8 + 2.9 * down + _legend_inches(names, legend_columns)
     figure = Figure(figsize=(max(5.5, 3.75 * across), height), layout="constrained")
     for number, (comparison, points) in enumerate(shown, 1):
-        _draw_panel(figure.add_subplot(down, across, number), comparison, points, looks)
-    figure.suptitle("Accuracy against throughput", fontsize=11)
+        _draw_panel(figure.add_subplot(down, across, number), comparison, points, looks, 44 if across > 1 else 66)
+    titled(figure, "Accuracy against throughput")
     handles = [Line2D([], [], linestyle="none", markersize=8, **look) for look in looks.values()]
-    figure.legend(handles, names, loc="outside lower center", ncols=legend_columns, frameon=False)
+    remarks = _remarks([column for _, points in shown for column, _, _ in points])
+    handles += [Line2D([], [], color="#666666", linestyle=style) for style in remarks.values()]
+    figure.legend(handles, [*names, *remarks], loc="outside lower center", ncols=legend_columns, frameon=False)
     return figure
 
 
 def _sorted_ms(column: Column) -> list[float]:
     latency = column.record.latency
     return [] if latency is None else sorted(time / 1e6 for time in latency.times_ns)
+
+
+def _draw_intervals(axes: Axes, column: Column, color: str) -> None:
+    """Bars at the percentiles, from end to end of their intervals."""
+    for name, percent in PERCENTS.items():
+        if name in column.first_process.bounds:
+            axes.hlines(percent / 100, *column.first_process.bounds[name], color=color, linewidth=3, alpha=0.4)
 
 
 def _legend_inches(labels: Sequence[str], across: int) -> float:
@@ -80,12 +106,7 @@ def _marked(count: int, number: int) -> tuple[int, int]:
 
 
 def _label_distribution(axes: Axes, timed: Sequence[tuple[Column, Sequence[float]]]) -> None:
-    longest = max(times[-1] for _, times in timed)
-    if longest > LOGARITHMIC_FROM * min(times[0] for _, times in timed):
-        axes.set_xscale("log")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+    logarithmic_where_it_is_wide(axes, "x", [time for _, times in timed for time in (times[0], times[-1])])
     axes.set_xlabel("latency of one batch (ms)")
     axes.set_ylabel("share of batches that took at most so long")
     axes.set_ylim(0, 1.02)
@@ -98,10 +119,25 @@ def _points(comparison: Comparison) -> list[tuple[Column, float, float]]:
     for column in comparison.columns:
         values = column.summary.values
         name = _accuracy_name(column)
-        speed = values.get("throughput_fps", values.get("avg_throughput_fps"))
+        speed = values.get(_speed_name(column))
         if name and speed is not None:
             found.append((column, speed, values[name]))
     return found
+
+
+def _speed_name(column: Column) -> str:
+    return "throughput_fps" if "throughput_fps" in column.summary.values else "avg_throughput_fps"
+
+
+def _remarks(columns: Sequence[Column]) -> dict[str, Any]:
+    """What the picture's lines and marks beside the points are, with the style of the line."""
+    bounded = any(_speed_name(column) in column.summary.bounds for column in columns)
+    doubtful = any(_is_doubtful(column) for column in columns)
+    return {**({interval_text(columns): "-"} if bounded else {}), **({NOT_VALID: "none"} if doubtful else {})}
+
+
+def _is_doubtful(column: Column) -> bool:
+    return bool(column.doubtful & {_speed_name(column), _accuracy_name(column)})
 
 
 def _accuracy_name(column: Column) -> str:
@@ -113,14 +149,21 @@ def _draw_panel(
     comparison: Comparison,
     points: Sequence[tuple[Column, float, float]],
     looks: dict[str, dict[str, Any]],
+    width: int,
 ) -> None:
     for column, speed, accuracy in points:
+        low, high = column.summary.bounds.get(_speed_name(column), (speed, speed))
+        axes.hlines(accuracy, low, high, color=looks[column.label]["color"], linewidth=1.2)
         axes.plot([speed], [accuracy], linestyle="none", markersize=8, **looks[column.label])
-    axes.set_title(wrap(comparison.title, 44), fontsize=9)
+        if _is_doubtful(column):
+            axes.annotate(DOUBT, (speed, accuracy), xytext=(6, 4), textcoords="offset points")
+    axes.set_title(wrap(comparison.title, width), fontsize=9)
     in_flight = all("throughput_fps" in column.summary.values for column, _, _ in points)
     axes.set_xlabel("images/s, several batches in flight" if in_flight else "images/s")
     axes.set_ylabel(AXIS_NAMES[_accuracy_name(points[0][0])])
-    axes.set_xlim(0, 1.12 * max(speed for _, speed, _ in points))
+    fastest = max(speed for _, speed, _ in points)
+    ends = [column.summary.bounds.get(_speed_name(column), (speed, speed))[1] for column, speed, _ in points]
+    axes.set_xlim(0, 1.12 * max(fastest, min(max(ends), LONGEST_WHISKER * fastest)))
     lowest, highest = min(a for _, _, a in points), max(a for _, _, a in points)
     margin = max(0.15 * (highest - lowest), 0.005)
     axes.set_ylim(lowest - margin, highest + margin)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
-from bench.report.grid import plain
+from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
 
 Facts = tuple[tuple[str, str], ...]
@@ -47,8 +47,6 @@ def case_facts(record: Record) -> Facts:
             ("batch size", str(case.batch_size)),
             ("image shape (height x width)", shape),
             ("images in the accuracy pass", None if record.accuracy is None else str(record.accuracy.num_images)),
-            ("timed batches", None if record.latency is None else str(len(record.latency.times_ns))),
-            ("warm-up batches", None if record.latency is None else str(len(record.latency.warmup_ns))),
             ("seed", str(case.seed)),
             ("started", record.started.isoformat(timespec="seconds")),
             ("took", f"{record.seconds:.1f} s"),
@@ -94,6 +92,29 @@ def stage_facts(record: Record) -> Facts:
     left = record.stages.remainder_ms()
     stages = tuple((name, f"{ms:.3f}") for name, ms in record.stages.median_ms().items())
     return (*stages, *(() if left is None else (("left of an inference as a whole", f"{left:.3f}"),)))
+
+
+def loop_facts(record: Record) -> Facts:
+    """How long each loop went on, and why it ended."""
+    latency, compute, blocks = record.latency, record.compute, record.throughput
+    known: list[tuple[str, str | None]] = []
+    if latency is not None:
+        known += [("warm-up", _loop(latency.warmup_ns, latency.warmup_ended) if latency.warmup_ns else None)]
+        known += [("latency", _loop(latency.times_ns, latency.ended))]
+    if compute is not None:
+        known += [("compute", _loop(compute.times_ns, compute.ended))]
+    if blocks is not None:
+        each = counted(blocks.launches_per_block, "launch", "launches")
+        known += [("throughput", f"{counted(len(blocks.block_ns), 'block')} of {each} in {_seconds(blocks.block_ns)}")]
+    return _present(known)
+
+
+def _loop(times_ns: Sequence[int], ended: str) -> str:
+    return f"{counted(len(times_ns), 'batch', 'batches')} in {_seconds(times_ns)}" + (f": {ended}" if ended else "")
+
+
+def _seconds(times_ns: Sequence[int]) -> str:
+    return f"{significant(sum(times_ns) / 1e9, 3)} s"
 
 
 def machine_facts(record: Record) -> Facts:

@@ -11,13 +11,13 @@ from bench.report.comparison import Column, Comparison, Row
 
 NO_VALUE = "–"
 FAILED = "-"
+DOUBT = "†"
 LEGEND = "Intervals are of 95 % and within this run: the spread between processes is not in them."
 OF_PROCESSES = "Intervals are of 95 % and between processes: {count} of each variant."
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
-    "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p95_latency_ms", "p99_latency_ms",
-    "avg_throughput_fps", "compute_ms", "throughput_fps",
-    "map", "map - native", "top1", "top1 - native", "top5", "speedup", "throughput_speedup",
+    "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps",
+    "speedup", "map", "map - native", "top1", "top1 - native",
     "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks", "trt_gpu_time_share", "tensor_core_share",
 )  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -27,12 +27,16 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True)
 class Cell:
-    """One value as text; `best` asks for emphasis. Its interval as a share of the value, and as low and high."""
+    """One value as text; `best` asks for emphasis. Its interval as a share of the value, and as low and high.
+
+    `doubt` is a mark where the value is of a measurement that is not valid.
+    """
 
     text: str
     best: bool = False
     spread: str = ""
     interval: str = ""
+    doubt: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table's lines, and what is to be said below it; `legend` says what its intervals are."""
+    """A table's lines, and what is to be said of them; `legend` says what its intervals are.
+
+    The label of a case that is not valid carries the mark `DOUBT`, and so does each value that this touches.
+    """
 
     labels: tuple[str, ...]
     lines: tuple[Line, ...]
-    footnotes: tuple[str, ...]
+    warnings: tuple[str, ...]  # why its cases must not be compared
+    doubts: tuple[str, ...]  # what is not valid, and why
+    footnotes: tuple[str, ...]  # why single values are missing, by number
+    unseen: tuple[str, ...]  # why whole rows are
+    unbounded: tuple[str, ...]  # why values have no interval
     failures: tuple[str, ...]
     broken: tuple[str, ...]
     notes: tuple[str, ...]
@@ -59,28 +70,26 @@ class Grid:
 
 
 def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
-    """A comparison's rows as text: those named, in that order, or all. A row without any value is a footnote only."""
+    """A comparison's rows as text: those named, in that order, or all. A row without any value is only spoken of."""
     rows = {row.name: row for row in comparison.rows}
     chosen = [rows[name] for name in (rows if names is None else names) if name in rows]
     shown = [row for row in chosen if any(value is not None for value in row.values)]
     footnotes: dict[str, None] = {}
-    lines = [_line(row, comparison.columns, footnotes) for row in shown]
+    lines = [_line(row, comparison, footnotes) for row in shown]
     if comparison.failures or comparison.broken:
         lines.append(_failure_line(comparison.columns))
-    unseen = filter(None, (_unseen(row, comparison.columns) for row in chosen if row not in shown))
-    bounded = any(cell.spread for line in lines for cell in line.cells)
     return Grid(
-        labels=tuple(plain(column.label) for column in comparison.columns),
+        labels=tuple(plain(column.label) + (f" {DOUBT}" if column.problems else "") for column in comparison.columns),
         lines=tuple(lines),
-        footnotes=(
-            *(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)),
-            *unseen,
-            *_unbounded(shown, comparison.columns),
-        ),
+        warnings=tuple(_mixed(comparison)),
+        doubts=tuple(_doubts(comparison.columns)),
+        footnotes=tuple(f"{_mark(number)} {note}" for number, note in enumerate(footnotes, 1)),
+        unseen=tuple(filter(None, (_unseen(row, comparison.columns) for row in chosen if row not in shown))),
+        unbounded=tuple(_unbounded(shown, comparison.columns)),
         failures=tuple(describe_failure(column) for column in comparison.failures),
         broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
-        legend=(_legend(comparison.columns),) if bounded else (),
+        legend=(_legend(comparison.columns),) if any(cell.spread for line in lines for cell in line.cells) else (),
     )
 
 
@@ -150,16 +159,20 @@ def byte_scale(values: Sequence[float | None]) -> tuple[float, str]:
     return 1.0, "bytes"
 
 
-def _line(row: Row, columns: Sequence[Column], footnotes: dict[str, None]) -> Line:
+def _line(row: Row, comparison: Comparison, footnotes: dict[str, None]) -> Line:
+    columns = comparison.columns
     divisor, unit = byte_scale(row.values) if row.unit == "bytes" else (1.0, row.unit)
     texts = [None if value is None else _number(row, value / divisor) for value in row.values]
-    best = _best(row, columns, texts)
+    best = set() if comparison.is_mixed else _best(row, columns, texts)
     cells = tuple(
         Cell(_missing(row.name, reason, column, footnotes))
         if text is None
-        else Cell(text, text in best and not column.failed and not column.broken, *_bounds(value, bounds))
+        else Cell(
+            text, text in best and _can_be_best(row, column), *_bounds(value, bounds),
+            doubt=DOUBT if row.name in column.doubtful else "",
+        )
         for text, value, bounds, reason, column in zip(texts, row.values, row.bounds, row.absent, columns, strict=True)
-    )
+    )  # fmt: skip
     return Line(row.name, unit, row.text, cells)
 
 
@@ -178,11 +191,34 @@ def _best(row: Row, columns: Sequence[Column], texts: Sequence[str | None]) -> s
     finished = [
         (value, text)
         for value, text, column in zip(row.values, texts, columns, strict=True)
-        if value is not None and text is not None and not column.failed and not column.broken
+        if value is not None and text is not None and _can_be_best(row, column)
     ]
     if row.higher_is_better is None or len({text for _, text in finished}) < 2:
         return set()
     return {(max if row.higher_is_better else min)(finished)[1]}
+
+
+def _can_be_best(row: Row, column: Column) -> bool:
+    return not (column.failed or column.broken or row.name in column.doubtful)
+
+
+def _mixed(comparison: Comparison) -> Iterator[str]:
+    """Which cases were measured in which way, where they were not all measured in the same."""
+    if comparison.is_mixed:
+        ways = {
+            version: [c.label for c in comparison.columns if c.record.methodology_version == version]
+            for version in comparison.methodologies
+        }
+        told = "; ".join(f"methodology {version}: {', '.join(labels)}" for version, labels in ways.items())
+        yield plain(f"measured in different ways, not to be compared: {told}")
+
+
+def _doubts(columns: Sequence[Column]) -> Iterator[str]:
+    for column in columns:
+        yield from (plain(f"{DOUBT} {column.label}: not valid: {problem.reason}") for problem in column.problems)
+    leaning = [column.label for column in columns if column.doubtful and not column.problems]
+    if leaning:
+        yield plain(f"{DOUBT} {', '.join(leaning)}: relative to a native case that is not valid")
 
 
 def _missing(name: str, reason: str | None, column: Column, footnotes: dict[str, None]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,9 +11,12 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from bench.report.bars import ACCURACY, LATENCY, THROUGHPUT, draw_bars
+from bench.report.bars import ACCURACY, ENERGY, LATENCY, THROUGHPUT, draw_bars
 from bench.report.comparison import Comparison
 from bench.report.curves import draw_distribution, draw_trade_off
+from bench.report.filenames import TIMELINE, case_files, comparison_files
+from bench.report.scaling import batch_size_drawings
+from bench.report.timeline import draw_timeline
 
 DPI = 110
 STYLE: Mapping[Any, Any] = {
@@ -48,18 +50,14 @@ def _drawings(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, Callable
     yield "latency.png", partial(draw_bars, comparisons, LATENCY)
     yield "throughput.png", partial(draw_bars, comparisons, THROUGHPUT)
     yield "accuracy.png", partial(draw_bars, comparisons, ACCURACY)
+    yield "energy.png", partial(draw_bars, comparisons, ENERGY)
     yield "accuracy-throughput.png", partial(draw_trade_off, comparisons)
-    for name, comparison in zip(_file_names(comparisons), comparisons, strict=True):
-        yield f"latency-distribution-{name}.png", partial(draw_distribution, comparison)
-
-
-def _file_names(comparisons: Sequence[Comparison]) -> list[str]:
-    names: list[str] = []
-    for comparison in comparisons:
-        name = re.sub(r"[^A-Za-z0-9._=-]+", "-", comparison.id).strip(".-")[:100] or "comparison"
-        taken = sum(other == name or other.startswith(f"{name}~") for other in names)
-        names.append(f"{name}~{taken + 1}" if taken else name)
-    return names
+    yield from batch_size_drawings(comparisons)
+    for name, comparison in zip(comparison_files(comparisons, "latency-distribution"), comparisons, strict=True):
+        yield name, partial(draw_distribution, comparison)
+    cases = ((comparison.title, column) for comparison in comparisons for column in comparison.columns)
+    for name, (title, column) in zip(case_files(comparisons, TIMELINE), cases, strict=True):
+        yield name, partial(draw_timeline, title, column)
 
 
 def _png(figure: Figure) -> bytes:

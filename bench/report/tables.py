@@ -6,7 +6,7 @@ import csv
 import io
 import re
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -18,8 +18,8 @@ from rich.text import Text
 from bench.record import Check, Environment
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
-from bench.report.facts import environment_facts
-from bench.report.grid import SCREEN, Cell, Grid, lay_out, plain
+from bench.report.facts import environment_facts, loop_facts
+from bench.report.grid import NO_VALUE, SCREEN, Cell, Grid, lay_out, plain
 from bench.report.listing import Listing
 from bench.report.loads import load_listings, load_remarks, load_table
 from bench.report.markup import escape, markdown_table
@@ -29,10 +29,12 @@ from bench.statistics import BOUNDED, METRICS
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",
+    "methodology", "valid", "not_valid_because", "doubtful",
 )  # fmt: skip
 COLUMNS_ON_SCREEN = 4
 LONGEST_NUMBER = 10
 KINDS, KERNELS, ROWS, LONGEST_TEXT = 6, 5, 10, 110  # in Markdown: of ops, kernels, lines of a table; letters
+NO_INTERVAL = "No interval: too few samples, or too few independent ones; see comparison.md."
 SCREEN_OF_MANY = ("median_latency_ms", "throughput_fps", "map", "top1", "speedup")
 TIE = "\xa0"
 _UNIT = re.compile(r"(?<=\d) (?=(?:%|ms|s|[KMG]iB|bytes|nodes?|engines?)(?!\w))")
@@ -66,8 +68,18 @@ class _Fitting:
 
 
 def rich_tables(comparisons: Sequence[Comparison]) -> Group:
-    """The main figures of all comparisons, for an 80-column screen."""
-    return Group(*(part for comparison in comparisons for part in _screen(comparison)))
+    """The main figures of all comparisons, for an 80-column screen; what is true of all is said once, at the end."""
+    wide = [len(comparison.columns) > COLUMNS_ON_SCREEN for comparison in comparisons]
+    grids = [lay_out(c, SCREEN_OF_MANY if is_wide else SCREEN) for c, is_wide in zip(comparisons, wide, strict=True)]
+    everywhere = _everywhere(grids)
+    legend = [*dict.fromkeys(line for grid in grids for line in grid.legend)]
+    end = [*legend, *([NO_INTERVAL] if any(grid.unbounded for grid in grids) else []), *everywhere]
+    parts: list[RenderableType] = []
+    for comparison, grid, is_wide in zip(comparisons, grids, wide, strict=True):
+        parts += _screen(comparison, grid, is_wide, everywhere)
+    if end:  # below a single table with what else is said of it
+        parts = [*(parts[:-1] if len(grids) == 1 else parts), *_hanging(end), Text("")]
+    return Group(*parts)
 
 
 def markdown(
@@ -101,21 +113,33 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
     return text.getvalue()
 
 
-def _screen(comparison: Comparison) -> Iterator[RenderableType]:
-    wide = len(comparison.columns) > COLUMNS_ON_SCREEN
-    grid = lay_out(comparison, SCREEN_OF_MANY if wide else SCREEN)
+def _everywhere(grids: Sequence[Grid]) -> list[str]:
+    """What is to be said of every comparison."""
+    said = [_said(grid) for grid in grids]
+    return [line for line in said[0] if all(line in other for other in said)] if said else []
+
+
+def _said(grid: Grid) -> list[str]:
+    return [*grid.unseen, *(f"note: {note}" for note in grid.notes)]
+
+
+def _screen(comparison: Comparison, grid: Grid, wide: bool, elsewhere: Collection[str]) -> Iterator[RenderableType]:
     yield Text(plain(comparison.title), style="bold")
     dress = _one_line_per_case if wide else _one_column_per_case
     yield _Fitting(dress(grid, " "), dress(grid, "\n"))
-    for line in grid.broken:
-        yield _Hanging(f"BROKEN {line}", style="bold")
-    notes = (f"note: {note}" for note in grid.notes)
-    yield from map(_Hanging, (*grid.legend, *grid.footnotes, *grid.failures, *notes))
+    yield from (_Hanging(f"BROKEN {line}", style="bold") for line in grid.broken)
+    yield from (_Hanging(f"WARNING {line}", style="bold") for line in grid.warnings)
+    said = (line for line in _said(grid) if line not in elsewhere)
+    yield from _hanging((*grid.doubts, *grid.footnotes, *grid.failures, *said))
     for listing in load_listings(comparison.columns):
         yield load_table(listing)
-        yield from map(_Hanging, load_remarks(comparison.columns))
-    yield from (_Hanging(f"{labels}: {text}") for labels, text in stories(comparison.columns, brief=wide))
+        yield from _hanging(load_remarks(comparison.columns))
+    yield from _hanging(f"{labels}: {text}" for labels, text in stories(comparison.columns, brief=wide))
     yield Text("")
+
+
+def _hanging(lines: Iterable[str]) -> Iterator[RenderableType]:
+    return map(_Hanging, lines)
 
 
 def _one_column_per_case(grid: Grid, joint: str) -> Table:
@@ -124,10 +148,9 @@ def _one_column_per_case(grid: Grid, joint: str) -> Table:
     table.add_column("unit", no_wrap=True)
     for label in grid.labels:
         table.add_column(Text(label), justify="right", overflow="fold")
-    room = [_room(cells) for cells in zip(*(line.cells for line in grid.lines), strict=True)]
-    for line in grid.lines:
-        cells = (_rich(cell, joint, wide) for cell, wide in zip(line.cells, room, strict=True))
-        table.add_row(Text(line.name), line.unit, *cells)
+    columns = [_rich(cells, joint) for cells in zip(*(line.cells for line in grid.lines), strict=True)]
+    for number, line in enumerate(grid.lines):
+        table.add_row(Text(line.name), line.unit, *(column[number] for column in columns))
     return table
 
 
@@ -137,22 +160,21 @@ def _one_line_per_case(grid: Grid, joint: str) -> Table:
     width = LONGEST_NUMBER if joint == "\n" else None
     for line in grid.lines:
         table.add_column(Text(line.name.replace("_", " ")), justify="right", width=width, min_width=LONGEST_NUMBER)
-    room = [_room(line.cells) for line in grid.lines]
+    columns = [_rich(line.cells, joint) for line in grid.lines]
     for number, label in enumerate(grid.labels):
-        cells = (_rich(line.cells[number], joint, wide) for line, wide in zip(grid.lines, room, strict=True))
-        table.add_row(Text(label), *cells)
+        table.add_row(Text(label), *(column[number] for column in columns))
     return table
 
 
-def _room(cells: Iterable[Cell]) -> int:
-    return max((len(cell.spread) for cell in cells), default=0)
-
-
-def _rich(cell: Cell, joint: str, room: int) -> Text:
-    """A value and its interval; beside it, the value stands above those without an interval."""
-    text = Text(cell.text, style="bold" if cell.best else "")
-    spread = cell.spread.rjust(room) if joint == " " else cell.spread
-    return text.append(f"{joint}{spread}", style="not bold dim") if spread else text
+def _rich(cells: Sequence[Cell], joint: str) -> list[Text]:
+    """Values and their marks and intervals; numbers stand below each other, whatever follows them."""
+    spreads, marks = max(len(cell.spread) for cell in cells), max(len(cell.doubt) for cell in cells)
+    texts = []
+    for cell in cells:
+        text = Text(cell.text, style="bold" if cell.best else "").append(cell.doubt.ljust(marks), style="not bold")
+        spread = cell.spread.rjust(spreads) if joint == " " else f"{cell.spread}{' ' * marks}"
+        texts.append(text.append(f"{joint}{spread}", style="not bold dim") if cell.spread else text)
+    return texts
 
 
 def _verdict(verdict: str, checks: Sequence[Check]) -> str:
@@ -168,14 +190,28 @@ def _section(comparison: Comparison) -> str:
     grid = lay_out(comparison)
     head = ["", "unit", *(escape(label) for label in grid.labels)]
     rows = [[escape(line.name), line.unit, *(_strong(cell) for cell in line.cells)] for line in grid.lines]
-    broken = (f"Broken: {line}" for line in grid.broken)
-    remarks = [*broken, *grid.legend, *grid.footnotes, *grid.failures, *grid.notes]
-    parts = [f"## {escape(comparison.title)}", markdown_table([head, *rows], range(2, len(head)))]
+    remarks = [*grid.doubts, *grid.legend, *grid.footnotes, *grid.unseen, *grid.unbounded, *grid.failures, *grid.notes]
+    parts = [f"## {escape(comparison.title)}"]
+    parts += [f"**Warning: {escape(line)}**" for line in grid.warnings]
+    parts += [markdown_table([head, *rows], range(2, len(head)))]
+    remarks = [*(f"Broken: {line}" for line in grid.broken), *remarks]
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
     parts += [_listing(listing) for listing in load_listings(comparison.columns)]
     parts += ["\n".join(f"- {escape(remark)}" for remark in load_remarks(comparison.columns))]
+    parts += _loops(comparison.columns)
     parts += [part for column in comparison.columns for part in _case(column)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _loops(columns: Sequence[Column]) -> Iterator[str]:
+    """How long each loop of each case went on, and why it ended."""
+    facts = [dict(loop_facts(column.record)) for column in columns]
+    names = list(dict.fromkeys(name for each in facts for name in each))
+    if names:
+        head = ["", *(column.label for column in columns)]
+        rows = [[name, *(each.get(name, NO_VALUE) for each in facts)] for name in names]
+        yield "How the loops ended:"
+        yield markdown_table([[escape(cell) for cell in row] for row in (head, *rows)])
 
 
 def _case(column: Column) -> Iterator[str]:
@@ -200,7 +236,7 @@ def _listing(listing: Listing) -> str:
 
 
 def _strong(cell: Cell) -> str:
-    text = f"**{escape(cell.text)}**" if cell.best else escape(cell.text)
+    text = (f"**{escape(cell.text)}**" if cell.best else escape(cell.text)) + cell.doubt
     return f"{text} ({cell.interval})" if cell.interval else text
 
 
@@ -213,4 +249,6 @@ def _csv_case(column: Column) -> Iterable[str]:
     return (
         case.id, case.comparison, case.model.name, optimization.backend, optimization.requested_backend,
         optimization.precision_mode, case.dataset.name, str(case.batch_size), reason,
+        str(column.record.methodology_version), "" if column.failed else str(not column.problems),
+        plain("; ".join(problem.reason for problem in column.problems)), " ".join(sorted(column.doubtful)),
     )  # fmt: skip

@@ -23,9 +23,9 @@ def percent(share: float) -> str:
     return "> 99.9 %" if 0.9995 <= share < 1 else f"{100 * share:.1f} %"
 
 
-def counted(count: int, noun: str) -> str:
-    """1 node, 2 nodes."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def counted(count: int, noun: str, nouns: str = "") -> str:
+    """1 node, 2 nodes; 2 batches, where "s" does not do."""
+    return f"{count} {noun if count == 1 else nouns or f'{noun}s'}"
 
 
 def shape(dimensions: Sequence[int | None] | None) -> str:

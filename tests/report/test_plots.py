@@ -14,12 +14,16 @@ from matplotlib.text import Text
 from PIL import Image
 
 from bench.record import Accuracy, Failure, Model, Record, Throughput
-from bench.report.bars import LATENCY, THROUGHPUT, Bars, draw_bars
+from bench.report.bars import ACCURACY, ENERGY, LATENCY, THROUGHPUT, Bars, draw_bars
 from bench.report.comparison import compare_cases
-from bench.report.curves import draw_distribution
+from bench.report.curves import draw_distribution, draw_trade_off
+from bench.report.filenames import TIMELINE, case_files, comparison_files
 from bench.report.plots import plots
+from bench.report.scaling import batch_size_drawings
+from bench.report.timeline import draw_timeline
 from bench.statistics import summarize
 from tests.factory import make_case, make_record, make_samples
+from tests.report.observed import on_cpu, on_gpu
 
 CRASH = Failure(kind="crash", phase="build", message="signal 11")
 
@@ -27,7 +31,7 @@ CRASH = Failure(kind="crash", phase="build", message="signal 11")
 def complete(precision: str = "native", **changes: Any) -> Record:
     return make_record(
         case=make_case(precision, **changes),
-        latency=make_samples([10 + n / 10 for n in range(70)]),
+        latency=make_samples([10 + n * 37 % 70 / 10 for n in range(70)]),
         accuracy=Accuracy(metrics={"map": 0.27}, num_images=159),
         throughput=Throughput(block_ns=(10**8,), launches_per_block=10, images_per_launch=1),
     )
@@ -57,6 +61,7 @@ def test_one_case_has_all_pictures() -> None:
         "accuracy.png",
         "accuracy-throughput.png",
         "latency-distribution-ssd_mobilenet_v1_coco-coco-val2017-b1.png",
+        "latency-over-time-ssd_mobilenet_v1_coco-coco-val2017-b1-native-tensorflow.png",
     }
 
 
@@ -79,6 +84,17 @@ def test_nothing_measured_gives_no_pictures() -> None:
     assert plots(()) == {}
 
 
+def drawn(*figures: Figure | None) -> list[Image.Image]:
+    """Pictures as they look, each opened again."""
+    found = {}
+    for number, figure in enumerate(figures):
+        assert figure is not None
+        data = io.BytesIO()
+        figure.savefig(data, format="png")
+        found[str(number)] = data.getvalue()
+    return list(opened(found).values())
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("comparisons", [6, 1])
 def test_24_cases(comparisons: int) -> None:
@@ -87,22 +103,25 @@ def test_24_cases(comparisons: int) -> None:
         for number in range(6)
         for precision in ("native", "FP32", "FP16", "INT8")
     ]
-    images = opened(plots(compare_cases(records)))
-    assert len(images) == 4 + comparisons
-    assert images["latency.png"].height > 24 * 15
+    compared = compare_cases(records)
+    bars, *_ = drawn(draw_bars(compared, LATENCY), draw_trade_off(compared), draw_distribution(compared[0]))
+    assert bars.height > 24 * 13
+    assert len(set(case_files(compared, TIMELINE))) == 24
 
 
 @pytest.mark.filterwarnings("error")
 def test_odd_names_neither_break_a_picture_nor_its_file_name() -> None:
     model = Model(name="$\\frac{$ <b> ../模型\x1b[1m", task="detection")
-    records = [complete(model=model, comparison=name) for name in ("a/b", "a b", "../..")]
-    names = [name for name in opened(plots(compare_cases(records))) if name.startswith("latency-distribution-")]
-    assert len(names) == 3
+    records = [complete(model=model, comparison=name, id="../x y") for name in ("a/b", "a b", "../..")]
+    compared = compare_cases(records)
+    assert len(opened(plots(compared[:1]))) == 6
+    names = [*comparison_files(compared, "latency-distribution"), *case_files(compared, TIMELINE)]
+    assert len(set(names)) == 6
     assert all("/" not in name and " " not in name for name in names)
 
 
 def test_figures_are_the_same_bytes_every_time() -> None:
-    comparisons = compare_cases([complete()])
+    comparisons = compare_cases([make_record()])
     assert plots(comparisons) == plots(comparisons)
 
 
@@ -113,6 +132,16 @@ def test_the_distribution_reaches_its_shares_at_the_samples() -> None:
     (curve,) = figure.axes[0].get_lines()
     assert np.asarray(curve.get_xdata()).tolist() == [10, 10, 20, 30, 40]
     assert np.asarray(curve.get_ydata()).tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_the_distribution_has_the_intervals_of_its_percentiles() -> None:
+    record = noisy()
+    figure = draw_distribution(compare_cases([record])[0])
+    assert figure is not None
+    bounds = summarize(record).bounds
+    names = ("median_latency_ms", "p90_latency_ms", "p95_latency_ms")
+    assert whiskers(figure) == [pytest.approx(bounds[name]) for name in names]
+    assert "95 % interval of a percentile, within this run" in texts(figure)
 
 
 def noisy() -> Record:
@@ -157,3 +186,80 @@ def test_a_whisker_without_end_does_not_flatten_the_bars() -> None:
     longest = max(times.mean(), 11.0)
     assert all(right <= 1.5 * longest for _, right in whiskers(figure))
     assert figure.axes[0].get_xlim()[1] < 2 * longest
+
+
+def test_the_trade_off_has_whiskers_of_throughput() -> None:
+    record = noisy().model_copy(update={"accuracy": Accuracy(metrics={"map": 0.27}, num_images=159)})
+    figure = draw_trade_off(compare_cases([record]))
+    assert figure is not None
+    assert whiskers(figure) == [pytest.approx(summarize(record).bounds["throughput_fps"])]
+
+
+DRIFT = make_samples([10.0] * 50 + [20.0] * 50)
+
+
+def test_what_is_not_valid_is_marked_in_every_picture_that_it_touches() -> None:
+    drifting = complete("FP16").model_copy(update={"latency": DRIFT})
+    compared = compare_cases([complete(), drifting])
+    for figure in (draw_bars(compared, LATENCY), draw_distribution(compared[0])):
+        assert figure is not None
+        found = texts(figure)
+        assert any(text.startswith("FP16 (tf-trt) †") for text in found)
+        assert "native" in {text.partition(" (")[0] for text in found}
+        assert "† not valid, or relative to what is not: see the table" in found
+    timeline = draw_timeline("model", compared[0].columns[1])
+    assert timeline is not None
+    assert any("† not valid: latency drifts" in text for text in texts(timeline))
+    for figure in (draw_bars(compared, ACCURACY), draw_bars(compared, Bars("t", "a", lambda column: 1.0))):
+        assert figure is not None
+        assert not any("†" in text for text in texts(figure))
+
+
+def test_whiskers_of_several_processes_are_said_to_be_between_them() -> None:
+    first = noisy()
+    again = first.model_copy(
+        update={"case": first.case.model_copy(update={"repeat": 2, "id": f"{first.case.id}-repeat2"})}
+    )
+    record = first.model_copy(update={"repeats": (again,)})
+    figure = draw_bars(compare_cases([record]), LATENCY)
+    assert figure is not None
+    assert "95 % interval between processes" in texts(figure)
+
+
+def test_energy_is_drawn_where_it_is_known() -> None:
+    figure = draw_bars(compare_cases([on_gpu("native"), make_record("INT8")]), ENERGY)
+    assert figure is not None
+    assert {"0.5000 / 0.2000 (0.300 / 0.150)", "not measured"} <= texts(figure)
+    assert whiskers(figure) == [pytest.approx((0.48, 0.52)), pytest.approx((0.192, 0.208))]
+    assert draw_bars(compare_cases([on_cpu(), make_record("INT8")]), ENERGY) is None
+
+
+def sized(precision: str, batch_size: int, ms: float, **changes: Any) -> Record:
+    case = make_case(precision, batch_size=batch_size)
+    return make_record(case=case, latency=make_samples([ms] * 30, images=batch_size), **changes)
+
+
+def test_throughput_is_drawn_against_latency_over_batch_sizes() -> None:
+    records = [
+        sized("native", 8, 20),
+        sized("native", 1, 5),
+        sized("FP16", 1, 2),
+        sized("INT8", 1, 1),
+        sized("INT8", 8, 4),
+    ]
+    ((name, draw),) = batch_size_drawings(compare_cases(records))
+    assert name == "throughput-latency-ssd_mobilenet_v1_coco-coco-val2017.png"
+    figure = draw()
+    assert figure is not None
+    native, int8 = (line for line in figure.axes[0].get_lines() if len(np.asarray(line.get_xdata())))
+    assert np.asarray(native.get_xdata()).tolist() == pytest.approx([5, 20])
+    assert np.asarray(native.get_ydata()).tolist() == pytest.approx([200, 400])
+    assert np.asarray(int8.get_ydata()).tolist() == pytest.approx([1000, 2000])
+    assert {"1", "8", "native", "INT8 (tf-trt)"} <= texts(figure)
+    assert "FP16 (tf-trt)" not in texts(figure)  # of one batch size
+
+
+def test_batch_sizes_that_were_measured_in_different_ways_are_not_joined() -> None:
+    old = sized("native", 1, 5, methodology_version=1)
+    assert list(batch_size_drawings(compare_cases([old, sized("native", 8, 20)]))) == []
+    assert list(batch_size_drawings(compare_cases([sized("native", 1, 5)]))) == []
