@@ -1,4 +1,4 @@
-"""The catalog: cards of models and datasets, and whether what they describe lies on this machine.
+"""The catalog: cards of models and datasets by name, and datasets as they lie on this machine.
 
 A card is a JSON file under models/ or datasets/, beside the package or in the working directory.
 """
@@ -11,56 +11,32 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from bench.cards import Card, ModelCard
 from bench.config import Location, describe
 from bench.errors import CatalogError, ConfigError, nearest
 from bench.part import Part
-from bench.record import Dataset, Task
-from bench.sections import Preprocess, Shape
+from bench.record import Dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-class Source(Part):
-    """Where a model or dataset comes from: exactly one of these."""
+class DatasetSource(Part):
+    """Where a dataset comes from: exactly one of these."""
 
     path: str | None = None  # relative to the card
-    url: str | None = None
-    saved_model: str | None = None  # the SavedModel's folder inside what url gives
-    keras_application: str | None = None  # an architecture of tf.keras.applications, with random weights
     generator: str | None = None  # a script beside the card
     arguments: tuple[str, ...] = ()
     pixels_sha256: str | None = None
 
 
-class Card(Part):
-    """What every card says."""
-
-    model_config = ConfigDict(defer_build=True, strict=True)
-
-    name: str
-    description: str
-    source: Source
-    licence: str | None = None
-
-
-class ModelCard(Card):
-    """A model: its task, where it is, and how to feed it."""
-
-    task: Task
-    image_shape: Shape | None = None
-    preprocess: Preprocess = "raw"
-    class_offset: int = 0
-    dataset: str | None = Field(None, description="What it is evaluated on where the config names nothing else")
-    published: dict[str, Any] | None = None
-
-
 class DatasetCard(Card):
     """A dataset: its format and where its parts lie, relative to its folder."""
 
+    source: DatasetSource
     format: Literal["coco", "labels", "images", "synthetic"]
     images_dir: str | None = None
     annotation_path: str | None = None
@@ -87,32 +63,6 @@ def names(kind: str) -> dict[str, Path]:
     """The cards of a kind, "models" or "datasets", by name; the working directory's come first."""
     files = [file for root in (ROOT, Path.cwd()) for file in sorted((root / kind).glob("*.json"))]
     return {file.stem: file for file in files}
-
-
-def model_dir(card: ModelCard, output_dir: str, input_dir: str | None) -> Path | None:
-    """The folder of a card's SavedModel, or None for an architecture that is built; an error if it is not here."""
-    if input_dir is not None:
-        return saved_model_in(Path(input_dir), "model_config.input_dir")
-    if card.source.keras_application:
-        return None
-    if card.source.path:
-        return saved_model_in(names("models")[card.name].parent / card.source.path, f"models/{card.name}.json")
-    home = Path(output_dir) / (card.source.saved_model or card.name)
-    if (home / "saved_model.pb").is_file():
-        return home
-    raise CatalogError(
-        f"model {card.name!r} is not on this machine: fetch {card.source.url}, unpack it in {output_dir!r} so that "
-        f"{home}/saved_model.pb is there, or set model_config.input_dir to where it lies"
-    )
-
-
-def saved_model_in(folder: Path, key: str) -> Path:
-    """The SavedModel at a folder or in its saved_model/, as in the model zoo's archives."""
-    for candidate in (folder, folder / "saved_model"):
-        if (candidate / "saved_model.pb").is_file():
-            return candidate
-    what = "is not a SavedModel: no saved_model.pb in it" if folder.is_dir() else "no such folder"
-    raise CatalogError(f"{key}: {str(folder)!r}: {what}")
 
 
 def resolve_dataset(card: DatasetCard) -> Dataset:
@@ -159,7 +109,7 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
     file = cards[name]
 
     def keys(location: Location) -> list[str]:
-        return list((Source if location else model).model_fields)
+        return keys_at(model, location)
 
     try:
         card = model.model_validate_json(file.read_bytes())
@@ -168,6 +118,21 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
     if card.name != name:
         raise CatalogError(f"{file}: name: {card.name!r} is not the file's own name")
     return card
+
+
+def keys_at(model: type[BaseModel], location: Location) -> list[str]:
+    """The keys that the object at a location in a card may have."""
+    for key in location:
+        if not isinstance(key, str) or key not in model.model_fields:
+            continue  # an index, or a key of an object whose keys are free
+        parts = [model.model_fields[key].annotation]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                model = part
+                break
+            parts.extend(get_args(part))
+    return list(model.model_fields)
 
 
 def _home(card: DatasetCard) -> Path:

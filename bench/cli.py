@@ -1,4 +1,4 @@
-"""The `bench` command: test, aa, report, doctor, engine, schema."""
+"""The `bench` command: test, aa, report, models, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError
+from bench.shelf import models
 from bench.test import end_on_signals, test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
 engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
+app.add_typer(models, name="models")
 
 
 @app.command()

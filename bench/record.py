@@ -33,6 +33,9 @@ METHODOLOGY_VERSION = 2
 Task = Literal["classification", "detection"]
 Precision = Literal["native", "FP32", "FP16", "INT8"]
 ModelFormat = Literal["saved_model", "frozen_graph", "checkpoint", "keras"]
+BoxFormat = Literal[
+    "yxyx", "xyxy", "cxcywh", "xywh", "yxyx_pixels", "xyxy_pixels", "cxcywh_pixels", "xywh_pixels"
+]  # corners, or center or corner and size; in 0..1 of the image, or pixels of what was fed
 BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
 FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
 
@@ -67,10 +70,15 @@ class Model(Part):
     edits: Edits = Field(default_factory=Edits)
     frozen_path: str | None = None  # where the frozen graph is written too
     keras_application: str | None = None  # built with random weights where there is no path
+    arguments: dict[str, int | float | str | bool] = {}  # of keras_application
     random_weights: bool = False  # accuracy is then not reported
     image_shape: tuple[int, int] | None = None  # height, width
     preprocess: str = "raw"
     class_offset: int = 0  # the model's class i is the dataset's label i - class_offset
+    class_map: tuple[int, ...] = ()  # and, where it is given, category class_map[i - class_offset]
+    box_format: BoxFormat = "yxyx"
+    postprocess: str | None = None  # a name, or package.module:function
+    postprocess_options: dict[str, Any] = {}  # its keyword arguments
 
     @property
     def is_used_as_it_lies(self) -> bool:

@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import BaseModel
+
 from bench.config import SECTIONS
-from bench.sections import Config, Section
+from bench.sections import Config
 from bench.statistics import METRICS
 
 
@@ -27,9 +29,9 @@ def json_schema() -> str:
 
 def keys_as_markdown() -> str:
     """Every key with its type, default and meaning, and every statistic that an assertion can name."""
-    parts = ["# Config keys", _INTRODUCTION, "## The file", *_table(Config)]
+    parts = ["# Config keys", _INTRODUCTION, "## The file", *table(Config)]
     for name, section in SECTIONS.items():
-        parts += [f"\n## {name}", (section.__doc__ or "") + "\n", *_table(section)]
+        parts += [f"\n## {name}", (section.__doc__ or "") + "\n", *table(section)]
     parts += ["\n## Statistics in assertions", _STATISTICS, "| name | unit | what |", "| --- | --- | --- |"]
     parts += [f"| `{metric.name}` | {metric.unit} | {metric.text} |" for metric in METRICS.values()]
     return "\n".join(parts) + "\n"
@@ -46,7 +48,8 @@ support makes an assertion inconclusive (exit code 3); a statistic that a case s
 """
 
 
-def _table(section: type[Section]) -> Iterator[str]:
+def table(section: type[BaseModel]) -> Iterator[str]:
+    """The keys of a section or a card, as a table in Markdown."""
     yield "| key | type | default | meaning |"
     yield "| --- | --- | --- | --- |"
     properties = section.model_json_schema(by_alias=True)["properties"]

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.load.result import Scenario
-from bench.record import Precision, Task
+from bench.record import BoxFormat, Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
-Preprocess = Literal["raw", "inception"]
+Preprocess = Literal["raw", "inception", "vgg"]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
 
 
@@ -47,7 +47,12 @@ class ModelSection(Section):
     )
     keras_model: str | None = Field(None, description="A Keras model of your own, a .keras or .h5 file. Ours.")
     keras_application: str | None = Field(
-        None, description="An architecture of tf.keras.applications, with random weights: for speed alone. Ours."
+        None,
+        description="An architecture of tf.keras.applications, or ResNet50V15 or InceptionV4, with random weights: for "
+        "speed alone. Ours.",
+    )
+    random_weights: bool = Field(
+        False, description="Build the architecture of model_name's card with random weights: for speed alone. Ours."
     )
     input_dir: str | None = Field(None, description="A local copy of the model that model_name names.")
     output_dir: str = Field(".", description="Where downloaded models lie, or are to be put.")
@@ -61,6 +66,18 @@ class ModelSection(Section):
         None,
         ge=0,
         description="Index of the model's output for the dataset's label 0: 1 for models with a background class.",
+    )
+    postprocess: str | None = Field(
+        None,
+        description="Makes detections of raw outputs: `yolov5`, `yolov8`, `retinanet`, or your own function as "
+        "`package.module:function`. Default: the card's. Ours.",
+    )
+    postprocess_options: dict[str, Any] | None = Field(None, description="Its keyword arguments. Ours.")
+    box_format: BoxFormat | None = Field(
+        None, description="Of a detector's boxes. Default: the card's, else `yxyx`, in 0..1 of the image. Ours."
+    )
+    class_map: Literal["coco80"] | list[int] | None = Field(
+        None, description="The dataset's category of each class; `coco80`: COCO's 80, of its 90 ids. Ours."
     )
     batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")
     override_nms_score_threshold: float | None = Field(

@@ -9,13 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.catalog import model_card, model_dir, saved_model_in, shown
+from bench.cards import ModelCard
+from bench.catalog import model_card, shown
 from bench.errors import CatalogError, ConfigError
+from bench.find import Found, find_model, saved_model_in
 from bench.record import Edits, Model, Task
 from bench.sections import BenchmarkSection, Config, ModelSection
 
 Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name
 Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default dataset and image shape
+
+# The category ids of COCO that are used, of 1 to 90.
+COCO80 = tuple(n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 
 # Each way to name a model of one's own, with the keys that say more about it.
 OWN: dict[str, tuple[str, ...]] = {
@@ -31,6 +36,8 @@ def resolve_model(config: Config, problem: Problem) -> Resolved:
     """The model, its default dataset and its default image shape."""
     section, benchmark = config.model, config.benchmark
     way = _way(section, problem)
+    if section.random_weights and way not in ("model_name", "keras_application"):
+        raise problem("model_config.random_weights", f"goes with model_name, not with {way}; remove it")
     if section.batch_size not in (None, benchmark.batch_size):
         raise problem(
             "model_config.batch_size", f"{section.batch_size}: benchmark_config.batch_size is {benchmark.batch_size}"
@@ -61,18 +68,34 @@ def _way(section: ModelSection, problem: Problem) -> str:
 def _of_card(section: ModelSection) -> Resolved:
     with about("model_config.model_name"):
         card = model_card(section.model_name or "")
-        folder = model_dir(card, section.output_dir, section.input_dir)
+        found = find_model(card, section.output_dir, section.input_dir, section.random_weights)
     model = Model(
         name=card.name,
         task=card.task,
-        path=None if folder is None else shown(folder),
-        keras_application=card.source.keras_application if folder is None else None,
-        random_weights=folder is None,
         image_shape=card.image_shape,
         preprocess=card.preprocess,
         class_offset=card.class_offset,
+        class_map=COCO80 if card.class_map == "coco80" else card.class_map or (),
+        box_format=card.box_format,
+        postprocess=card.postprocess,
+        postprocess_options=card.postprocess_options,
+        **(_architecture(card) if found is None else _weights(card, found)),
     )
     return model, card.dataset, card.image_shape
+
+
+def _architecture(card: ModelCard) -> dict[str, Any]:
+    source = card.source
+    return {"keras_application": source.keras_application, "arguments": source.arguments, "random_weights": True}
+
+
+def _weights(card: ModelCard, found: Found) -> dict[str, Any]:
+    """Where the trained model is; a graph's inputs and outputs are those of the card."""
+    fields: dict[str, Any] = {"path": shown(found.path), "format": found.format}
+    if found.format in ("frozen_graph", "checkpoint"):
+        fields["input_names"] = tuple(tensor.name for tensor in card.inputs)
+        fields["output_names"] = tuple(tensor.name for tensor in card.outputs)
+    return fields
 
 
 def _own(way: str, section: ModelSection, benchmark: BenchmarkSection, problem: Problem) -> Model:
@@ -182,8 +205,10 @@ def _overrides(config: Config, problem: Problem) -> dict[str, Any]:
         nms_score_threshold=section.override_nms_score_threshold,
         resizer_shape=section.override_resizer_shape,
     )
-    fed = {"task": section.task, "preprocess": section.preprocess, "class_offset": section.class_offset}
-    given = {key: value for key, value in fed.items() if value is not None}
+    own = ("task", "preprocess", "class_offset", "box_format", "class_map", "postprocess", "postprocess_options")
+    given = {key: value for key in own if (value := getattr(section, key)) is not None}
+    if "class_map" in given:
+        given["class_map"] = COCO80 if section.class_map == "coco80" else tuple(section.class_map or ())
     return {**given, "edits": edits, "frozen_path": section.output_path}
 
 

@@ -11,14 +11,13 @@ import pytest
 from bench.catalog import (
     dataset_card,
     model_card,
-    model_dir,
     names,
     provide,
     resolve_dataset,
-    saved_model_in,
     shown,
 )
 from bench.errors import CatalogError, ConfigError
+from bench.find import Found, find_model, saved_model_in
 from bench.record import Dataset
 
 SCRIPT = """
@@ -57,12 +56,6 @@ def write_generated(name: str, script: str = SCRIPT) -> None:
     write_card("datasets", name, source, format="images", images_dir="images")
 
 
-@pytest.mark.parametrize("name", names("models"))
-def test_every_model_card_reads(name: str) -> None:
-    source = model_card(name).source
-    assert [bool(source.path), bool(source.url), bool(source.keras_application)].count(True) == 1
-
-
 @pytest.mark.parametrize("name", names("datasets"))
 def test_every_dataset_card_reads(name: str) -> None:
     card = dataset_card(name)
@@ -90,17 +83,26 @@ BAD_CARDS = {
     "malformed": ("{", "not valid JSON: "),
     "an array": ("[]", "an object is needed, not an array"),
     "not UTF-8": (b"\xff", "not valid JSON: "),
-    "no task": ('{"name": "bad", "description": "", "source": {}}', "task: missing"),
+    "no task": ('{"name": "bad", "description": "", "source": {"path": "a"}}', "task: missing"),
     "unknown key": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {}, "image_shap": [8, 8]}',
+        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a"}, "image_shap": [8, 8]}',
         "image_shap: unknown key; did you mean 'image_shape'?",
     ),
     "unknown key of its source": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {"ulr": "http://a"}}',
+        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a", "ulr": "http://a"}}',
         "source.ulr: unknown key; did you mean 'url'?",
     ),
+    "no place": (
+        '{"name": "bad", "description": "", "task": "detection", "source": {}}',
+        "source: {}: names no model: set path, url or keras_application",
+    ),
+    "unknown key of its figures": (
+        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a"},'
+        ' "published": {"source": "x", "tpo1": 1}}',
+        "published.tpo1: unknown key; did you mean 'top1'?",
+    ),
     "another name": (
-        '{"name": "good", "description": "", "task": "detection", "source": {}}',
+        '{"name": "good", "description": "", "task": "detection", "source": {"path": "a"}}',
         "name: 'good' is not the file's own name",
     ),
 }  # fmt: skip
@@ -119,30 +121,54 @@ def test_a_bad_card_is_refused_by_file_and_key(text: str | bytes, words: str) ->
 def test_a_model_beside_its_card() -> None:
     write_card("models", "near", {"path": "near"}, task="detection")
     with pytest.raises(CatalogError, match=r"models/near.json: .*no such folder"):
-        model_dir(model_card("near"), ".", None)
+        find_model(model_card("near"), ".")
     write_model("models/near")
-    assert model_dir(model_card("near"), ".", None) == Path("models/near").resolve()
+    assert find_model(model_card("near"), ".") == Found(Path("models/near").resolve(), "saved_model")
 
 
-def test_a_model_that_was_fetched() -> None:
-    write_card("models", "far", {"url": "http://a/b.tar.gz", "saved_model": "b/saved_model"}, task="detection")
+@pytest.mark.parametrize("folder", ["zoo/far/b/saved_model", "zoo/b/saved_model"], ids=["downloaded", "unpacked"])
+def test_a_model_that_was_fetched(folder: str) -> None:
+    write_card("models", "far", {"url": "http://a/b.tar.gz", "inside": "b/saved_model"}, task="detection")
     card = model_card("far")
-    with pytest.raises(CatalogError, match=r"fetch http://a/b.tar.gz.*zoo/b/saved_model/saved_model.pb.*input_dir"):
-        model_dir(card, "zoo", None)
-    write_model("zoo/b/saved_model")
-    assert model_dir(card, "zoo", None) == Path("zoo/b/saved_model")
+    with pytest.raises(CatalogError, match=r"http://a/b.tar.gz.*zoo/far/b/saved_model/saved_model.pb.*input_dir"):
+        find_model(card, "zoo")
+    write_model(folder)
+    assert find_model(card, "zoo") == Found(Path(folder), "saved_model")
 
 
 def test_a_model_elsewhere() -> None:
     write_card("models", "far", {"url": "http://a/b.tar.gz"}, task="detection")
     write_model("elsewhere/saved_model")
-    assert model_dir(model_card("far"), ".", "elsewhere") == Path("elsewhere/saved_model")
+    assert find_model(model_card("far"), ".", "elsewhere") == Found(Path("elsewhere/saved_model"), "saved_model")
     with pytest.raises(CatalogError, match=r"^model_config.input_dir: 'nowhere': no such folder"):
-        model_dir(model_card("far"), ".", "nowhere")
+        find_model(model_card("far"), ".", "nowhere")
+
+
+def test_a_frozen_graph_that_was_fetched_or_a_saved_model_in_its_place() -> None:
+    source = {"url": "http://a/b.tgz", "inside": "b/net.pb", "format": "frozen_graph"}
+    write_card("models", "net", source, task="classification")
+    Path("elsewhere").mkdir()
+    with pytest.raises(CatalogError, match=r"^model_config.input_dir: 'elsewhere': is not a SavedModel"):
+        find_model(model_card("net"), ".", "elsewhere")
+    write_model("exported")
+    assert find_model(model_card("net"), ".", "exported") == Found(Path("exported"), "saved_model")
+    Path("elsewhere/net.pb").touch()
+    assert find_model(model_card("net"), ".", "elsewhere") == Found(Path("elsewhere/net.pb"), "frozen_graph")
 
 
 def test_an_architecture_has_no_folder() -> None:
-    assert model_dir(model_card("resnet50"), ".", None) is None
+    assert find_model(model_card("resnet50"), ".") is None
+
+
+def test_random_weights_have_to_be_asked_for_where_there_are_trained_ones() -> None:
+    card = model_card("mobilenet_v1")
+    with pytest.raises(CatalogError, match=r"not on this machine.*random_weights"):
+        find_model(card, ".")
+    assert find_model(card, ".", random_weights=True) is None
+    with pytest.raises(CatalogError, match=r"'shapes_classifier' has no architecture"):
+        find_model(model_card("shapes_classifier"), ".", random_weights=True)
+    with pytest.raises(CatalogError, match=r"^model_config.random_weights: input_dir is set too"):
+        find_model(card, ".", "elsewhere", random_weights=True)
 
 
 def test_a_folder_without_a_saved_model_is_refused() -> None:

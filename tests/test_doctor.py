@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_read_is_a_mistake_of_usage(monkeypatch: pytest.M
 
 def test_an_architecture_is_built_at_its_cards_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", "cache")
-    assert examine._model_question("resnet50") == ("application", "ResNet50", "224", "224", "cache/models")
+    assert examine._model_question("resnet50") == ("application", "ResNet50", "{}", "224", "224", "cache/models")
 
 
 def test_without_tensorflow_all_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

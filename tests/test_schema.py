@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bench.card_pages import card_schema, models_page
 from bench.config import SECTIONS, parse
 from bench.errors import ConfigError
 from bench.schema import json_schema, keys_as_markdown
@@ -14,8 +15,10 @@ from bench.statistics import METRICS
 from tests.configs import GONE, ROOT, bench, make_config
 
 KEPT = {
-    "bench/test.schema.json": ((), json_schema),
-    "docs/config.md": (("--markdown",), keys_as_markdown),
+    "bench/test.schema.json": (("schema",), json_schema),
+    "docs/config.md": (("schema", "--markdown"), keys_as_markdown),
+    "bench/card.schema.json": (("models", "schema"), card_schema),
+    "docs/models.md": (("models", "list", "--markdown"), models_page),
 }
 
 
@@ -23,13 +26,13 @@ KEPT = {
 def test_the_kept_file_is_what_the_classes_give(file: str) -> None:
     options, make = KEPT[file]
     kept = (ROOT / file).read_text(encoding="utf-8")
-    assert kept == make(), f"make it anew: bench schema {' '.join(options)} > {file}"
+    assert kept == make(), f"make it anew: bench {' '.join(options)} > {file}"
 
 
 @pytest.mark.parametrize("file", KEPT)
 def test_the_command_prints_it(file: str) -> None:
     options, make = KEPT[file]
-    outcome = bench("schema", *options)
+    outcome = bench(*options)
     assert (outcome.exit_code, outcome.stdout) == (0, make())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,7 @@ from bench.backends.availability import (
     tensorflow_folder,
     tensorflow_version,
 )
-from bench.catalog import cache_dir, model_card, model_dir, names, saved_model_in
+from bench.catalog import cache_dir, model_card, names
 from bench.doctor import known_ops
 from bench.doctor.ask import Answers, ask
 from bench.doctor.diagnosis import (
@@ -36,6 +37,7 @@ from bench.doctor.kernels import explain
 from bench.doctor.libraries import NAMES
 from bench.environment import gpus_and_driver
 from bench.errors import CatalogError, ModelError, nearest
+from bench.find import find_model, saved_model_in
 
 NO_TENSORFLOW = "no TensorFlow: install the extra tensorflow, or on a GPU machine with Python 3.10 the extra gpu"
 WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
@@ -163,13 +165,16 @@ def _model_question(model: str) -> tuple[str, ...]:
             return "model", str(saved_model_in(Path(model), "--model"))
         raise CatalogError(f"--model: no card and no folder {model!r}{nearest(model, names('models'))}")
     card = model_card(model)
-    folder = model_dir(card, ".", None)
-    if folder is not None:
-        return "model", str(folder)
+    found = find_model(card, ".")
+    if found is not None:
+        if found.format != "saved_model":
+            raise CatalogError(f"--model: {model!r} is a {found.format}: name the folder of a SavedModel")
+        return "model", str(found.path)
     if card.image_shape is None:
         raise ModelError(f"model {card.name!r}: an architecture needs image_shape in its card")
     shape = map(str, card.image_shape)
-    return "application", str(card.source.keras_application), *shape, str(cache_dir() / "models")
+    arguments = json.dumps(card.source.arguments)
+    return "application", str(card.source.keras_application), arguments, *shape, str(cache_dir() / "models")
 
 
 def _model(model: str, question: tuple[str, ...], converters: Converters) -> ModelOps:

@@ -1,4 +1,4 @@
-"""python -m bench.doctor.probe libraries | tensorflow | model PATH | application NAME HEIGHT WIDTH FOLDER
+"""python -m bench.doctor.probe libraries | tensorflow | model PATH | application NAME ARGUMENTS HEIGHT WIDTH FOLDER
 
 What can end a process, or needs TensorFlow, is asked here, in a child of the doctor's. Answers are lines of JSON, each
 sent as soon as it is known; what libraries write to standard output goes to standard error instead.
@@ -64,12 +64,12 @@ def model(path: str) -> Answers:
         yield "error", str(error)
 
 
-def application(name: str, height: str, width: str, folder: str) -> Answers:
-    """The ops of an architecture of tf.keras.applications, which is built first."""
+def application(name: str, arguments: str, height: str, width: str, folder: str) -> Answers:
+    """The ops of an architecture, which is built first."""
     from bench.graphs.keras import export_application
 
     try:
-        built = export_application(name, (int(height), int(width)), 0, Path(folder))
+        built = export_application(name, json.loads(arguments), (int(height), int(width)), 0, Path(folder))
     except ModelError as error:
         yield "error", str(error)
     else:

@@ -1,7 +1,8 @@
-"""SavedModels out of Keras: of files, and of architectures of tf.keras.applications with random weights."""
+"""SavedModels out of Keras: of files, and of architectures with random weights."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,26 +10,34 @@ from typing import Any
 import tensorflow as tf
 
 from bench.errors import ModelError, nearest
+from bench.graphs.architectures import architectures, find_architecture
 from bench.graphs.frozen import reason, refuse_training
 from bench.graphs.once import once
 from bench.graphs.savedmodel import SERVING_SIGNATURE
 
 
-def export_application(name: str, image_shape: tuple[int, int], seed: int, folder: Path) -> Path:
+def export_application(
+    name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int], seed: int, folder: Path
+) -> Path:
     """Build an architecture in inference mode with seeded weights and save it; made once a folder."""
-    target = folder / f"{name}-{image_shape[0]}x{image_shape[1]}-seed{seed}-tensorflow{tf.__version__}"
-    return once(target, lambda partial: _export(name, image_shape, seed, partial))
+    marks = "".join(f"-{key}_{_plain(str(arguments[key]))}" for key in sorted(arguments))
+    target = folder / f"{name}{marks}-{image_shape[0]}x{image_shape[1]}-seed{seed}-tensorflow{tf.__version__}"
+    return once(target, lambda partial: _export(name, arguments, image_shape, seed, partial))
 
 
-def _export(name: str, image_shape: tuple[int, int], seed: int, target: Path) -> None:
-    build = getattr(tf.keras.applications, name, None)
-    if build is None or not name[0].isupper():
-        known = [n for n in dir(tf.keras.applications) if n[0].isupper()]
+def _export(name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int], seed: int, target: Path) -> None:
+    build = find_architecture(name)
+    if build is None:
         raise ModelError(
-            f"model_config.keras_application: no architecture {name!r} in this TensorFlow{nearest(name, known)}"
+            f"model_config.keras_application: no architecture {name!r} in this TensorFlow"
+            f"{nearest(name, architectures())}"
         )
     tf.keras.utils.set_random_seed(seed)
-    network = build(weights=None, input_shape=(*image_shape, 3))
+    try:
+        network = build(input_shape=(*image_shape, 3), **arguments)
+    except (TypeError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        raise ModelError(f"architecture {name}({given}) at {list(image_shape)}: {reason(error)}") from error
     spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
     serve = tf.function(lambda images: {"probabilities": network(images, training=False)}, input_signature=[spec])
     _save(network, serve, target, name)
@@ -89,6 +98,12 @@ def _argument(name: str) -> str:
     """A name that TensorFlow takes for an argument."""
     clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name.partition(":")[0])
     return clean if clean[0].isalpha() else f"input_{clean.lstrip('_')}"
+
+
+def _plain(value: str) -> str:
+    """A value as it may stand in a file's name; with a hash where that leaves something out."""
+    clean = "".join(c if c.isalnum() or c in "._" else "_" for c in value)
+    return clean if clean == value else f"{clean}_{hashlib.sha256(value.encode()).hexdigest()[:8]}"
 
 
 def _named(network: Any, outputs: Any) -> Mapping[str, Any]:

@@ -55,7 +55,7 @@ def _base(model: Model, image_shape: tuple[int, int] | None, seed: int, cache: P
     if model.path is None:
         if model.keras_application is None or image_shape is None:
             raise ModelError(f"model {model.name!r}: an architecture needs keras_application and image_shape")
-        return export_application(model.keras_application, image_shape, seed, cache)
+        return export_application(model.keras_application, model.arguments, image_shape, seed, cache)
     path, names = Path(model.path), (model.input_names, model.output_names)
     builders: dict[str, Callable[[Path], None]] = {
         "frozen_graph": lambda target: save(read_frozen(path, *names), target),

@@ -15,6 +15,7 @@ from bench.inputs.items import Item
 PREPROCESS: Mapping[str, Callable[[Array], Array]] = {
     "raw": lambda pixels: pixels,  # 0..255
     "inception": lambda pixels: pixels.astype(np.float32) / np.float32(127.5) - np.float32(1),  # -1..1
+    "vgg": lambda pixels: pixels.astype(np.float32) - np.array([123.68, 116.78, 103.94], np.float32),
 }
 
 

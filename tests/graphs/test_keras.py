@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:non-integer arguments to randran
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return export_application("MobileNet", SHAPE, 0, tmp_path_factory.mktemp("models"))
+    return export_application("MobileNet", {}, SHAPE, 0, tmp_path_factory.mktemp("models"))
 
 
 def infer(saved: Path) -> Array:
@@ -46,7 +46,7 @@ def test_takes_images_and_gives_probabilities(exported: Path) -> None:
 
 
 def test_the_seed_decides_the_weights(exported: Path, tmp_path: Path) -> None:
-    same, other = (weights(export_application("MobileNet", SHAPE, seed, tmp_path)) for seed in (0, 1))
+    same, other = (weights(export_application("MobileNet", {}, SHAPE, seed, tmp_path)) for seed in (0, 1))
     assert len(same) > 50
     for name, values in weights(exported).items():
         np.testing.assert_array_equal(values, same[name])
@@ -57,7 +57,7 @@ def test_the_seed_decides_the_weights(exported: Path, tmp_path: Path) -> None:
 
 def test_a_model_is_built_once_a_folder(exported: Path) -> None:
     before = (exported / "saved_model.pb").stat().st_mtime_ns
-    assert export_application("MobileNet", SHAPE, 0, exported.parent) == exported
+    assert export_application("MobileNet", {}, SHAPE, 0, exported.parent) == exported
     assert (exported / "saved_model.pb").stat().st_mtime_ns == before
     assert sorted(p.name for p in exported.parent.iterdir()) == [exported.name, f"{exported.name}.lock"]
 
@@ -68,5 +68,5 @@ def test_an_unknown_architecture_is_told_with_the_nearest(tmp_path: Path, name: 
         ModelError,
         match=f"no architecture '{name}' in this TensorFlow" + ("; did you mean 'MobileNet'" if name else ""),
     ):
-        export_application(name, SHAPE, 0, tmp_path)
+        export_application(name, {}, SHAPE, 0, tmp_path)
     assert not any(path.is_dir() for path in tmp_path.iterdir())

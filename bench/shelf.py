@@ -1,0 +1,72 @@
+"""The `bench models` commands: list, show, schema."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from bench.errors import BenchError
+
+models = typer.Typer(help="The models that a config can name.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.", show_default=False)]
+OutputDir = Annotated[
+    str, typer.Option("--output-dir", metavar="DIR", help="Where downloaded models lie, as model_config.output_dir.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for machines.")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """An error of ours as one message and its exit code."""
+    try:
+        yield
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+@models.command("list")
+def list_models(
+    output_dir: OutputDir = ".",
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the page docs/models.md.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models that have a card, and which are on this machine."""
+    from bench.card_pages import models_page
+    from bench.shown_models import listing, states
+
+    with told():
+        if markdown:
+            print(models_page(), end="")
+        elif as_json:
+            print(json.dumps([state.summary() for state in states(output_dir)], indent=2))
+        else:
+            Console().print(listing(states(output_dir)))
+
+
+@models.command()
+def show(name: Name, output_dir: OutputDir = ".", as_json: AsJson = False) -> None:
+    """Show a model's card, whether it is on this machine, and else how to get it."""
+    from bench.catalog import model_card
+    from bench.shown_models import State, details
+
+    with told():
+        state = State(model_card(name), output_dir)
+        if as_json:
+            print(json.dumps({"card": state.card.model_dump(mode="json"), **state.summary()}, indent=2))
+        else:
+            Console().print(details(state))
+
+
+@models.command()
+def schema() -> None:
+    """Print the JSON Schema of cards."""
+    from bench.card_pages import card_schema
+
+    print(card_schema(), end="")
