@@ -106,7 +106,11 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
     if name not in cards:
         hint = nearest(name, cards) or f"; known: {', '.join(sorted(cards)) or 'none'}"
         raise CatalogError(f"no {kind[:-1]} {name!r}{hint}")
-    file = cards[name]
+    return read_card(cards[name], model)
+
+
+def read_card(file: Path, model: type[AnyCard]) -> AnyCard:
+    """The card in a file; errors say where in it something is wrong."""
 
     def keys(location: Location) -> list[str]:
         return keys_at(model, location)
@@ -115,7 +119,7 @@ def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
         card = model.model_validate_json(file.read_bytes())
     except ValidationError as error:
         raise CatalogError("\n".join(describe(str(file), part, keys) for part in error.errors())) from error
-    if card.name != name:
+    if card.name != file.stem:
         raise CatalogError(f"{file}: name: {card.name!r} is not the file's own name")
     return card
 

@@ -20,9 +20,16 @@ class Found:
 
 
 def find_model(
-    card: ModelCard, output_dir: str, input_dir: str | None = None, random_weights: bool = False
+    card: ModelCard,
+    output_dir: str,
+    input_dir: str | None = None,
+    random_weights: bool = False,
+    folder: Path | None = None,
 ) -> Found | None:
-    """A card's trained model, or None for an architecture that is built; an error if it is not on this machine."""
+    """A card's trained model, or None for an architecture that is built; an error if it is not on this machine.
+
+    `folder` is where the card lies, if not in a folder of cards.
+    """
     source = card.source
     if random_weights and source.keras_application is None:
         raise CatalogError(f"model {card.name!r} has no architecture that could be built with random weights")
@@ -33,7 +40,7 @@ def find_model(
     if random_weights or not card.is_trained:
         return None
     if source.path:
-        return _beside_card(card, source.path)
+        return _beside_card(card, (folder or names("models")[card.name].parent) / source.path)
     for place in places(card, output_dir):
         if _is_there(place, source.format):
             return Found(place, source.format)
@@ -78,8 +85,7 @@ def _in_input_dir(source: Source, folder: Path) -> Found:
     return Found(saved_model_in(folder, "model_config.input_dir"), "saved_model")
 
 
-def _beside_card(card: ModelCard, path: str) -> Found:
-    place = names("models")[card.name].parent / path
+def _beside_card(card: ModelCard, place: Path) -> Found:
     if card.source.format == "saved_model":
         return Found(saved_model_in(place, f"models/{card.name}.json"), "saved_model")
     if not _is_there(place, card.source.format):

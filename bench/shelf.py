@@ -1,4 +1,4 @@
-"""The `bench models` commands: list, show, schema."""
+"""The `bench models` commands: list, show, download, check, schema."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -62,6 +63,31 @@ def show(name: Name, output_dir: OutputDir = ".", as_json: AsJson = False) -> No
             print(json.dumps({"card": state.card.model_dump(mode="json"), **state.summary()}, indent=2))
         else:
             Console().print(details(state))
+
+
+@models.command()
+def download(name: Name, output_dir: OutputDir = ".") -> None:
+    """Fetch a model's archive, check it, and unpack it; an interrupted download goes on where it ended."""
+    from bench.download import download_model
+
+    with told():
+        print(download_model(name, Path(output_dir), Console(stderr=True)))
+
+
+@models.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A card, or a SavedModel's folder.", show_default=False)],
+    output_dir: OutputDir = ".",
+) -> None:
+    """Check a card and the model that it describes, or a SavedModel: can it be benchmarked, and as what."""
+    from bench.check_model import check_path
+
+    with told():
+        problems = False
+        for line in check_path(path, output_dir):
+            print(line.text)
+            problems |= line.is_problem
+    raise typer.Exit(2 if problems else 0)
 
 
 @models.command()

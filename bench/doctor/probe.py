@@ -1,4 +1,4 @@
-"""python -m bench.doctor.probe libraries | tensorflow | model PATH | application NAME ARGUMENTS HEIGHT WIDTH FOLDER
+"""python -m bench.doctor.probe QUESTION ARGUMENT...: the questions are the functions below, by name.
 
 What can end a process, or needs TensorFlow, is asked here, in a child of the doctor's. Answers are lines of JSON, each
 sent as soon as it is known; what libraries write to standard output goes to standard error instead.
@@ -64,6 +64,19 @@ def model(path: str) -> Answers:
         yield "error", str(error)
 
 
+def signature(path: str) -> Answers:
+    """What a SavedModel takes and gives."""
+    from bench.graphs.savedmodel import read_signature
+
+    try:
+        found = read_signature(Path(path))
+    except ModelError as error:
+        yield "error", str(error)
+        return
+    for side in ("inputs", "outputs"):
+        yield side, [(spec.name, spec.dtype.name, spec.shape) for spec in getattr(found, side)]
+
+
 def application(name: str, arguments: str, height: str, width: str, folder: str) -> Answers:
     """The ops of an architecture, which is built first."""
     from bench.graphs.keras import export_application
@@ -96,6 +109,7 @@ QUESTIONS: dict[str, Callable[..., Answers]] = {
     "libraries": libraries,
     "tensorflow": tensorflow,
     "model": model,
+    "signature": signature,
     "application": application,
 }
 
