@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
+from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend
 from bench.blocks import Turn
 from bench.conversion import Conversion
@@ -31,6 +32,7 @@ from bench.making import saved_model
 from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
 from bench.measure.turn import take_turn
+from bench.postprocess.apply import Metric, Postprocessed, judged_signature, processing
 from bench.record import Case, Phase
 from bench.timing import Timed, measure
 
@@ -167,7 +169,7 @@ def _evaluate(
     case: Case,
     session: Session,
     signature: Signature,
-    metric: TopK | BoxMap,
+    metric: Metric,
     timed: Timed,
     phase: Phases,
     report: Reporter,
@@ -190,8 +192,17 @@ def _evaluate(
         report.part("accuracy", metric.result())
 
 
-def _metric(case: Case, signature: Signature) -> TopK | BoxMap | None:
+def _metric(case: Case, signature: Signature) -> Metric | None:
     """What judges the outputs; None where there are no weights, or no labels, to speak of accuracy."""
+    seen = judged_signature(case.model, signature)
+    judge = _judge(case, seen)
+    if judge is None:
+        return None
+    process = processing(case.model, detection_outputs(seen) if case.model.task == "detection" else {})
+    return judge if process is None else Postprocessed(judge, process)
+
+
+def _judge(case: Case, signature: Signature) -> Metric | None:
     if case.model.random_weights or case.dataset.format in ("synthetic", "images"):
         return None
     wanted = "coco" if case.model.task == "detection" else "labels"

@@ -13,6 +13,7 @@ from bench.cards import ModelCard
 from bench.catalog import model_card, shown
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
+from bench.postprocess import check_name
 from bench.record import Edits, Model, Task
 from bench.sections import BenchmarkSection, Config, ModelSection
 
@@ -46,7 +47,11 @@ def resolve_model(config: Config, problem: Problem) -> Resolved:
         model, dataset, shape = _of_card(section)
     else:
         model, dataset, shape = _own(way, section, benchmark, problem), None, None
-    return model.model_copy(update=_overrides(config, problem)), dataset, shape
+    model = model.model_copy(update=_overrides(config, problem))
+    if model.postprocess is not None:
+        with about("model_config.postprocess"):
+            check_name(model.postprocess)
+    return model, dataset, shape
 
 
 def _way(section: ModelSection, problem: Problem) -> str:

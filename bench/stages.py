@@ -25,7 +25,7 @@ class Stages(Part):
     device_to_host_ns: tuple[int, ...]
     on_device: bool  # whether there is a device that copies go to
     whole_ns: tuple[int, ...] = ()  # of the same batches, host to host, between the others
-    postprocess_ns: tuple[int, ...] = ()  # outputs judged: labels compared, boxes scaled
+    postprocess_ns: tuple[int, ...] = ()  # outputs judged: detections made of raw ones, labels compared, boxes scaled
 
     def median_ms(self) -> dict[str, float]:
         """The median of each stage, in ms; stages that were not taken are left out."""

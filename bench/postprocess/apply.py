@@ -1,0 +1,132 @@
+"""The postprocess of a case, found and checked; a metric that sees what it makes of the outputs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from bench.backends.base import Array, Arrays, Signature, TensorSpec
+from bench.errors import ConfigError, ModelError
+from bench.functions import load_function
+from bench.inputs.batches import Batch
+from bench.postprocess import NAMED
+from bench.postprocess.boxes import Shape, to_relative
+from bench.record import Accuracy, Model
+
+PARAMETERS = ("outputs", "image_shape")
+KEY = "model_config.postprocess"
+GIVEN: Mapping[str, Mapping[str, tuple[int | None, ...]]] = {
+    "detection": {
+        "detection_boxes": (None, None, 4),
+        "detection_scores": (None, None),
+        "detection_classes": (None, None),
+        "num_detections": (None,),
+    },
+    "classification": {"probabilities": (None, None)},
+}
+Process = Callable[[Arrays, Shape], Arrays]
+
+
+class Metric(Protocol):
+    """What judges a pass."""
+
+    def add(self, batch: Batch, outputs: Arrays) -> None: ...
+
+    def result(self) -> Accuracy: ...
+
+
+class Postprocessed:
+    """A metric of what a model's postprocess, box format and class map make of its outputs."""
+
+    def __init__(self, metric: Metric, process: Process) -> None:
+        self._metric = metric
+        self._process = process
+
+    def add(self, batch: Batch, outputs: Arrays) -> None:
+        """Take one batch's raw outputs in."""
+        height, width = batch.images.shape[1:3]
+        self._metric.add(batch, self._process(outputs, (height, width)))
+
+    def result(self) -> Accuracy:
+        """The metric's own."""
+        return self._metric.result()
+
+
+def judged_signature(model: Model, signature: Signature) -> Signature:
+    """What the metric finds: the model's own outputs, or what its postprocess makes of them."""
+    if model.postprocess is None:
+        return signature
+    outputs = tuple(TensorSpec(name, np.dtype(np.float32), shape) for name, shape in GIVEN[model.task].items())
+    return Signature(signature.inputs, outputs, signature.key, signature.tags)
+
+
+def processing(model: Model, names: Mapping[str, str]) -> Process | None:
+    """What is done to a model's outputs before they are judged; None where that is nothing.
+
+    `names` tells which outputs are boxes and classes.
+    """
+    steps: list[Process] = []
+    if model.postprocess is not None:
+        steps.append(load_postprocess(model))
+    if model.box_format != "yxyx":
+        steps.append(_changing(names["boxes"], lambda boxes, shape: to_relative(boxes, model.box_format, shape)))
+    if model.class_map:
+        steps.append(_changing(names["classes"], lambda classes, _: _mapped(classes, model)))
+    return _one_after_the_other(steps) if steps else None
+
+
+def load_postprocess(model: Model) -> Process:
+    """The function with its options bound and its answers checked; a ConfigError says what is wrong with it."""
+    name, options = model.postprocess or "", model.postprocess_options
+    try:
+        function = load_function(NAMED.get(name, name), PARAMETERS)
+        _check_options(name, function, options)
+    except ConfigError as error:
+        raise ConfigError(f"{KEY}: {error}") from error
+
+    def process(outputs: Arrays, image_shape: Shape) -> Arrays:
+        made: Arrays = function(outputs, image_shape, **options)
+        missing = [key for key in GIVEN[model.task] if not isinstance(made, Mapping) or key not in made]
+        if missing:
+            raise ModelError(f"{KEY}: {name!r} gives no {', '.join(missing)}, as {model.task} needs")
+        return made
+
+    return process
+
+
+def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+        signature.bind(*PARAMETERS, **options)
+    except TypeError as error:
+        known = ", ".join(key for key in signature.parameters if key not in PARAMETERS)
+        raise ConfigError(f"{name!r}: postprocess_options: {error}; it takes: {known or 'none'}") from error
+    except ValueError:  # some functions written in C do not tell their signature
+        return
+
+
+def _changing(name: str, change: Callable[[Array, Shape], Array]) -> Process:
+    return lambda outputs, image_shape: {**outputs, name: change(np.asarray(outputs[name]), image_shape)}
+
+
+def _mapped(classes: Array, model: Model) -> Array:
+    """Categories by the class map, with the offset that the metric takes off."""
+    indices = np.rint(classes).astype(int) - model.class_offset
+    if indices.size and indices.max() >= len(model.class_map):
+        raise ModelError(
+            f"model_config.class_map: class {indices.max()} is beyond its {len(model.class_map)} categories"
+        )
+    mapped: Array = np.take(model.class_map, np.clip(indices, 0, None)) + model.class_offset
+    return mapped
+
+
+def _one_after_the_other(steps: list[Process]) -> Process:
+    def process(outputs: Arrays, image_shape: Shape) -> Arrays:
+        for step in steps:
+            outputs = step(outputs, image_shape)
+        return outputs
+
+    return process
