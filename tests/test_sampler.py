@@ -17,13 +17,16 @@ from typing import Any
 import psutil
 import pynvml
 import pytest
+from rich.console import Console
 
 from bench.launch import run_worker
 from bench.machine.cpu import Cpu
 from bench.machine.nvml import Gpu
 from bench.machine.observe import Observer
 from bench.machine.reading import Reading
+from bench.progress import Progress
 from bench.record import Record
+from bench.running import Running
 from bench.sampler import Sampler, leave_core
 from bench.telemetry import Telemetry, problems
 from tests.factory import make_case
@@ -211,6 +214,36 @@ def test_a_gpu_from_idle_to_energy_for_an_image(tmp_path: Path, monkeypatch: pyt
     found = problems(telemetry)
     assert found[0] == "throttled: sw_power_cap for 100% of the measured time"
     assert found[1].startswith("another process on the GPU: pid 1 (")
+
+
+def test_workers_that_wait_for_their_turn_are_no_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in fake_gpu(tmp_path, "crowded", at="infer").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("bench.launch.ON_GPU", ("null",))
+    running = Running(tmp_path, str(tmp_path), Progress(Console(), 2))
+    running.run([null_case(id=name, comparison="same", interleave_rounds=1) for name in "ab"])
+    first, second = (record.telemetry for record in running.records.values())
+    assert first is not None and second is not None
+    assert [process.pid for process in first.foreign] == [process.pid for process in second.foreign] == [1]
+    assert (first.waiting_workers, second.waiting_workers) == (0, 1)
+    assert second.gpu is not None and second.gpu.worker_identified_by == "its process id"
+
+
+def test_nothing_is_read_where_the_config_says_so(tmp_path: Path) -> None:
+    record = run_worker(null_case(telemetry=False), tmp_path / "log", lambda *_: None)
+    assert record.failure is None
+    assert record.telemetry == Telemetry(absent={"readings": "benchmark_config.telemetry is false"})
+
+
+def test_readings_come_as_often_as_the_config_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in inject(tmp_path, "infer", "pause").items():
+        monkeypatch.setenv(name, value)
+    rare, often = (
+        run_worker(null_case(telemetry_period_s=period), tmp_path / "log", lambda *_: None).telemetry
+        for period in (10.0, 0.02)
+    )
+    assert rare is not None and often is not None and (rare.period_s, often.period_s) == (10.0, 0.02)
+    assert rare.readings < 15 < 2 * rare.readings < often.readings
 
 
 def test_a_run_from_outside_without_a_gpu(tmp_path: Path) -> None:
