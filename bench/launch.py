@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,8 +21,9 @@ import psutil
 from bench.backends.variables import worker_variables
 from bench.blocks import Turn
 from bench.errors import StoreError
-from bench.machine.observe import Observer
+from bench.machine.observe import Observer, observer_of
 from bench.record import Case, Failure, FailureKind, Record
+from bench.telemetry import ClockLock
 
 LOG_TAIL_BYTES = 4000
 LOOK_AFTER_S = 2.0
@@ -51,10 +52,13 @@ class Watched:
 class Worker:
     """The process of one case, from its start to its record: `run`, `turn` as often as wanted, `end`."""
 
-    def __init__(self, case: Case, log_path: Path, listen: Listener) -> None:
+    def __init__(
+        self, case: Case, log_path: Path, listen: Listener, ours: Collection[int] = (), lock: ClockLock | None = None
+    ) -> None:
+        """`ours`: gpu_pids of other workers that are alive; `lock`: what became of the one that was asked for."""
         self.case, self._log_path, self._started = case, log_path, datetime.now(timezone.utc)
         self._variables = {**os.environ, **worker_variables(case)}
-        self._watched = Watched(Observer(case.optimization.backend in ON_GPU, self._variables), listen)
+        self._watched = Watched(observer_of(case, uses_gpu(case), self._variables, ours, lock), listen)
         self._seconds = 0.0
         self._failure: Failure | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,6 +77,11 @@ class Worker:
     def failed_for_memory(self) -> bool:
         """Whether it ended because it got no memory."""
         return self._failure is not None and self._failure.kind == "out-of-memory"
+
+    @property
+    def gpu_pids(self) -> frozenset[int]:
+        """The process as the GPU's driver lists it."""
+        return self._watched.observer.worker_pids
 
     @property
     def host_bytes(self) -> int:
@@ -169,6 +178,11 @@ class Worker:
         self._process.wait()
         self._no_more_turns()
         self._events.close()
+
+
+def uses_gpu(case: Case) -> bool:
+    """Whether its backend computes on a GPU where there is one."""
+    return case.optimization.backend in ON_GPU
 
 
 def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:

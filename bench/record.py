@@ -144,6 +144,9 @@ class Case(Part):
     block_duration_s: float = 0.1
     build: int = 1  # of `rebuilds`
     repeat: int = 1  # of `repeats`, with the same build
+    telemetry: bool = True
+    telemetry_period_s: float = 0.1
+    lock_gpu_clocks: tuple[int, int] | Literal[True] | None = None  # lowest, highest MHz; True: the base clock
     scratch_dir: str = ""
     keep_profile: bool = False
     artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept

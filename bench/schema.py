@@ -64,7 +64,7 @@ def _one_type(option: dict[str, Any]) -> str:
     if "enum" in option:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
     if "prefixItems" in option:
-        return "[height, width]"
+        return str(option["description"])
     return str(option.get("type", "object"))
 
 

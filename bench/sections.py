@@ -8,15 +8,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from bench.load.result import Scenario
 from bench.record import Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
+ClockRange = Annotated[tuple[Positive, Positive], Field(strict=False, description="[low, high]")]  # MHz
 Preprocess = Literal["raw", "inception"]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
+
+
+def _clocks(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One message for all that may be wrong."""
+    try:
+        clocks = validate(value)
+    except ValidationError as error:
+        raise PydanticCustomError("clocks", "should be true, null or [low, high] in MHz") from error
+    if isinstance(clocks, tuple) and clocks[0] > clocks[1]:
+        raise PydanticCustomError("clocks", "write the lower clock first")
+    return clocks
+
+
+Clocks = Annotated[bool | ClockRange | None, WrapValidator(_clocks)]
 
 
 class Section(BaseModel):
@@ -249,6 +265,18 @@ class BenchmarkSection(Section):
         None, description="Also write the original statistics file here; with several cases, the case's id is added."
     )
     display_every: Positive = Field(100, description="Report progress every so many batches.")
+    telemetry: bool = Field(True, description="Read GPU and CPU beside each worker: docs/telemetry.md. Ours.")
+    telemetry_period_s: float = Field(
+        0.1,
+        ge=0.01,
+        le=10,
+        description="Time between readings; longer where they cost more than 1.5 % of a core. Ours.",
+    )
+    lock_gpu_clocks: Clocks = Field(
+        None,
+        description="As root: hold the GPU's clocks while cases run, within [low, high] MHz or, if true, at the base "
+        "clock. A refusal is recorded, and is no failure. Ours.",
+    )
     phase_timeout_s: float = Field(3600.0, gt=0, description="Stop a case one of whose phases takes longer. Ours.")
     tmp_dir: str | None = Field(None, description="Where scratch files go. Default: the system's folder for them.")
     remove_tmp_dir: bool = Field(True, description="Remove scratch files at the end.")

@@ -120,6 +120,13 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a minimum above the maximum": (
         {**UNCOUNTED, "benchmark_config.min_duration_s": 30}, "benchmark_config.min_duration_s", "30: longer than max"
     ),
+    "clocks the wrong way round": (
+        {"benchmark_config.lock_gpu_clocks": [1800, 1500]},
+        "benchmark_config.lock_gpu_clocks",
+        "write the lower clock first",
+    ),
+    "one clock": ({"benchmark_config.lock_gpu_clocks": 1500}, "benchmark_config.lock_gpu_clocks", "1500"),
+    "no period": ({"benchmark_config.telemetry_period_s": 0}, "benchmark_config.telemetry_period_s", "0.01"),
     "no time": ({"benchmark_config.phase_timeout_s": 0}, "benchmark_config.phase_timeout_s", "greater than 0"),
     "unknown model": ({"model_config.model_name": "resnet5"}, "model_config.model_name", "did you mean 'resnet50'?"),
     "unlike any model": ({"model_config.model_name": "zzz"}, "model_config.model_name", "known: "),

@@ -8,6 +8,7 @@ from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
 from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
+from bench.telemetry import Telemetry
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -136,10 +137,25 @@ def machine_facts(record: Record) -> Facts:
             *((name, f"{s.min:g} to {s.max:g}, median {s.median:g}") for name, s in fields.items()),
             *energies,
             ("CPU time stolen by the hypervisor", stolen),
+            ("clock lock", _lock(telemetry)),
+            ("workers that waited on the GPU", _count(telemetry.waiting_workers or None)),
             ("other processes on the GPU", ", ".join(str(process.pid) for process in telemetry.foreign) or None),
             ("telemetry", telemetry.failed),
         ]
     )
+
+
+def _lock(telemetry: Telemetry) -> str | None:
+    """What became of the lock that was asked for."""
+    lock, measured = telemetry.clock_lock, telemetry.window()
+    if lock is None:
+        return None
+    if lock.refused is not None:
+        return f"refused {lock.where()}: {lock.refused}"
+    clocks = None if measured is None else measured.fields.get("sm_clock_mhz")
+    if clocks is not None and lock.differs(clocks):
+        return f"{lock.where()}, and the SM clock was {clocks.median:g} MHz"
+    return f"{lock.where()}, held"
 
 
 def phase_facts(record: Record) -> Facts:
