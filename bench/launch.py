@@ -21,6 +21,7 @@ import psutil
 from bench.backends.variables import worker_variables
 from bench.blocks import Turn
 from bench.errors import StoreError
+from bench.graphs.report import missing_engines
 from bench.machine.observe import Observer, observer_of
 from bench.record import Case, Failure, FailureKind, Record
 from bench.telemetry import ClockLock
@@ -30,12 +31,6 @@ LOOK_AFTER_S = 2.0
 ON_GPU = ("tensorflow", "tf-trt")  # backends that use a GPU where there is one
 LAST_PART = "peak_host_bytes"  # a worker that ends without it did not reach its end
 Listener = Callable[[str, int, int], None]  # phase, done, total (0: not known)
-
-# What TF-TRT and TensorRT say when an engine did not come to be, or did not run.
-WARNINGS = (
-    "Engine creation for", "Found no engine in cache", "Running native segment for", "Failed to execute engine",
-    "Engine retrieval for input shapes", "segments with at least minimum_segment_size",
-)  # fmt: skip
 
 
 @dataclass
@@ -137,7 +132,7 @@ class Worker:
             "seconds": self._seconds,
             "failure": failure,
             "not_interleaved": not_interleaved,
-            "notes": _notes(self._log_path),
+            "notes": _notes(self._log_path, self._watched.parts.get("conversion")),
             "telemetry": self._watched.observer.telemetry(self._watched.parts),
             **{name: part for name, part in self._watched.parts.items() if name != "failure"},
         }
@@ -293,8 +288,8 @@ def _tail(log_path: Path) -> str:
         return log.read().decode(errors="replace")
 
 
-def _notes(log_path: Path) -> tuple[str, ...]:
-    """Lines of the log in which TF-TRT says that an engine was not built or did not run; line by line, for size."""
-    with log_path.open(encoding="utf-8", errors="replace") as log:
-        warned = (line.strip() for line in log if "TF-TRT Warning" in line)
-        return tuple(dict.fromkeys(line for line in warned if any(warning in line for warning in WARNINGS)))
+def _notes(log_path: Path, conversion: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What TF-TRT says of engines that were not built or did not run: now, and when a cached conversion was made."""
+    earlier = conversion["build_warnings"] if conversion is not None else ()
+    with log_path.open(encoding="utf-8", errors="replace") as log:  # line by line, for size
+        return tuple(dict.fromkeys((*earlier, *missing_engines(log))))

@@ -150,6 +150,8 @@ def _prove(
         report.part("profile_absent", str(error))
         return
     report.part("profile", profile)
+    if profile is None and preparation.case.keep_profile:
+        report.part("profile_absent", "it is of a GPU's work, and there is none; keep_profile kept nothing")
     folder = preparation.workdir / PROFILE
     if preparation.case.artifacts_dir and folder.is_dir():
         shutil.copytree(folder, preparation.case.artifacts_dir, dirs_exist_ok=True)

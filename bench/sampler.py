@@ -12,11 +12,9 @@ nothing but the standard library and pynvml, and makes no CUDA context. The kern
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
-import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -26,12 +24,12 @@ from typing import Any
 from bench.machine.cpu import Cpu
 from bench.machine.nvml import Gpu, NoGpuError, Owners, choose, name_of
 from bench.machine.reading import Reading, Task, encode
+from bench.parent import end_with_parent
 
 SLOW_EVERY = 5  # readings; the others leave out what takes longer to find out
 MAX_SHARE = 0.015  # of one core
 # After an hour of readings one a second is enough, and its memory and its parent's stay small.
 MANY_READINGS, LATER_PERIOD_S = 36_000, 1.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -125,13 +123,6 @@ def give_way() -> None:
         os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     with contextlib.suppress(OSError):
         Path("/proc/self/autogroup").write_text("19", encoding="ascii")
-
-
-def end_with_parent(parent: int) -> None:
-    """Have the kernel end this process with its parent, even one that was killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
-        sys.exit(4)
 
 
 def open_sampler(task: Task) -> Sampler:

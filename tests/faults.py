@@ -32,7 +32,10 @@ if "bench.sampler" in sys.orig_argv:
 """
 
 SERVICE_S = 0.002
-TF_TRT_WARNING = "W tensorflow/x.cc:1] TF-TRT Warning: Engine creation for TRTEngineOp_000_000 failed."
+TF_TRT_WARNING = (
+    "W tensorflow/x.cc:1] TF-TRT Warning: Engine creation for TRTEngineOp_000_000 failed. "
+    "The native segment will be used instead. Reason: INTERNAL: Failed to build TensorRT engine"
+)
 
 
 def inject(folder: Path, at: str, do: str, case: str = "") -> dict[str, str]:

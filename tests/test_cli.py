@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.configs import GONE, ROOT, Outcome, bench, write_config
+from tests.configs import GONE, ROOT, Outcome, bench, write_config, write_images
 
 FAILS = {"assertions": ["avg_latency_ms < 0"]}
 INCONCLUSIVE = {"assertions": ["p99_latency_ms >= 0"]}
@@ -218,3 +218,20 @@ def test_the_module_runs_as_the_command_does() -> None:
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
     assert (outcome.exit_code, outcome.stderr) == (1, "")
     assert (only_run() / "resnet50-FP32-b1.json").is_file()
+
+
+def test_a_mistake_that_all_cases_meet_is_told_once() -> None:
+    write_images("images", 1)
+    Path("labels.txt").write_text("0.jpg 5000\n", encoding="utf-8")
+    Path("own").mkdir()
+    Path("own/saved_model.pb").touch()
+    own = {"use_synthetic": GONE, "images_dir": "images", "labels_path": "labels.txt"}
+    changes = {
+        "matrix": TWO, "model_config": {"input_saved_model_dir": "own", "task": "classification"},
+        **{f"benchmark_config.{key}": value for key, value in own.items()},
+    }  # fmt: skip
+    outcome = bench("test", write_config(changes))
+    assert outcome.exit_code == 2, outcome
+    assert outcome.stderr.splitlines() == [
+        "error: test.json: case own-FP32-b1, own-FP16-b1: label 5000 is beyond the model's 1000 classes"
+    ]

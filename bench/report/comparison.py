@@ -266,6 +266,8 @@ def _case_notes(column: Column) -> Iterator[str]:
     record = column.record
     yield from _backend_notes(record, column.broken)
     yield from record.stages.diagnoses() if record.stages else ()
+    if record.profile_absent is not None:
+        yield f"no profile: {record.profile_absent}"
     yield from record.notes
 
 
