@@ -71,6 +71,30 @@ def test_a_run_that_passes_keeps_everything() -> None:
     assert "Verdict: passed" in again.stdout
 
 
+def test_several_runs_are_shown_side_by_side_and_written_only_where_it_is_said() -> None:
+    for _ in range(2):
+        assert bench("test", write_config()).exit_code == 0
+    runs = sorted(Path("results/test").iterdir())
+    before = {run: files(run) for run in runs}
+    outcome = bench("report", *map(str, runs))
+    assert outcome.exit_code == 0, outcome
+    assert "Verdict" not in outcome.stdout
+    assert "Reports" not in outcome.stdout
+    outcome = bench("report", *map(str, runs), "--output", "both")
+    assert files(Path("both")) == {"comparison.md", "comparison.csv", "comparison.html"}
+    assert len((Path("both/comparison.csv")).read_text(encoding="utf-8").splitlines()) == 3
+    assert {run: files(run) for run in runs} == before
+
+
+def test_a_runs_reports_go_to_another_folder_if_that_is_asked() -> None:
+    assert bench("test", write_config()).exit_code == 0
+    page = only_run() / "comparison.html"
+    page.unlink()
+    assert bench("report", str(only_run()), "--output", "elsewhere").exit_code == 0
+    assert not page.exists()
+    assert Path("elsewhere/comparison.html").exists()
+
+
 def test_the_original_statistics_file_is_written_where_it_was() -> None:
     Path("stats").mkdir()
     Path("stats/null.json").write_text("of another day", encoding="utf-8")

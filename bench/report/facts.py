@@ -136,6 +136,8 @@ def machine_facts(record: Record) -> Facts:
             ("clock policy", None if gpu is None else f"{gpu.clock_policy}: {gpu.clock_policy_reason}"),
             *((name, f"{s.min:g} to {s.max:g}, median {s.median:g}") for name, s in fields.items()),
             *energies,
+            ("cores busy, by all processes", None if measured is None else _number(measured.busy_cores)),
+            ("cores busy, by this case", None if measured is None else _number(measured.worker_cores)),
             ("CPU time stolen by the hypervisor", stolen),
             ("clock lock", _lock(telemetry)),
             ("workers that waited on the GPU", _count(telemetry.waiting_workers or None)),
@@ -204,6 +206,10 @@ def _backend(backend: str, requested: str) -> str:
 
 def _count(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else significant(value, 3)
 
 
 def _size(value: int | None) -> str | None:

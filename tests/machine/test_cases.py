@@ -115,6 +115,9 @@ def test_a_run_from_outside_without_a_gpu(tmp_path: Path) -> None:
     measure = telemetry.window()
     assert measure is not None and measure.readings >= 8
     assert {phase.name: phase.seconds for phase in record.phases}["measure"] == pytest.approx(measure.seconds, abs=0.2)
+    loop = telemetry.window("measure: latency")
+    assert loop is not None and record.latency is not None  # what places batches among the readings
+    assert loop.seconds == pytest.approx(sum(record.latency.times_ns) / 1e9, rel=0.05)
     assert measure.worker_cores is not None and measure.worker_cores < 0.5  # it sleeps
     cores = len(os.sched_getaffinity(0))
     assert measure.busy_cores is not None and 0 <= measure.busy_cores <= cores + 0.3
