@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 from rich.console import Console
 
 from bench.load.result import LoadResult
@@ -97,9 +98,9 @@ def test_every_rate_that_was_tried_is_drawn_with_its_percentile_and_verdict() ->
     (axes,) = figure.axes
     drawn = {line.get_label(): line for line in axes.get_lines()}
     (line,) = (line for label, line in drawn.items() if str(label).startswith("FP16") and "offline" not in str(label))
-    assert line.get_xydata().tolist() == [[400.0, 9.0], [500.0, 40.0]]
+    assert np.asarray(line.get_xydata()).tolist() == [[400.0, 9.0], [500.0, 40.0]]
     (hollow,) = (line for line in axes.get_lines() if line.get_markerfacecolor() == "white")
-    assert hollow.get_xydata().tolist() == [[500.0, 40.0]]
+    assert np.asarray(hollow.get_xydata()).tolist() == [[500.0, 40.0]]
     assert "bound, 10 ms" in drawn and any("offline" in str(label) for label in drawn)
 
 
