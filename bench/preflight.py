@@ -128,6 +128,7 @@ def _request(case: Case) -> str:
             "num_calibration": case.optimization.num_calib_images,
             "calib_batch_size": case.optimization.calib_batch_size,
             "seed": case.seed,
+            "preprocess": case.model.preprocess,
         }
     )
 
@@ -136,7 +137,7 @@ def _count_images(suite: Suite, request: str) -> int:
     """Check a case's images in a child process; gives how many of them will be evaluated."""
     command = [sys.executable, "-m", "bench.inputs.check"]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
-    answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed", "key": "benchmark_config"}')
+    answer = json.loads(done.stdout or '{"error": "benchmark_config: the check of the dataset crashed"}')
     if "error" in answer:
-        raise DataError(f"{suite.source}: {answer['key']}: {answer['error']}")
+        raise DataError(f"{suite.source}: {answer['error']}")
     return int(answer["num_images"])

@@ -203,7 +203,7 @@ def _metric(case: Case, signature: Signature) -> TopK | BoxMap | None:
             f"{case.dataset.name!r} is of format {case.dataset.format!r}"
         )
     if case.model.task == "detection":
-        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset)
+        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset, case.model.preprocess)
     return TopK(signature, case.model.class_offset)
 
 

@@ -6,18 +6,44 @@ says so in its description.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from bench.load.result import Scenario
+from bench.errors import nearest
 from bench.record import Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
-ClockRange = Annotated[tuple[Positive, Positive], Field(strict=False, description="[low, high]")]  # MHz
-Preprocess = Literal["raw", "inception"]
+PREPROCESSINGS = ("raw", "tf", "caffe", "torch", "inception", "vgg", "resnet_official", "letterbox")
+OWN_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # package.module:function
+
+
+def _known_preprocessing(name: str) -> str:
+    if name in PREPROCESSINGS or re.fullmatch(OWN_FUNCTION, name):
+        return name
+    known = ", ".join(map(repr, PREPROCESSINGS))
+    raise PydanticCustomError(
+        "preprocess",
+        "{problem}",
+        {"problem": f"is not one of {known} or package.module:function{nearest(name, PREPROCESSINGS)}"},
+    )
+
+
+Preprocess = Annotated[
+    str,
+    AfterValidator(_known_preprocessing),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(PREPROCESSINGS)},
+                {"type": "string", "pattern": f"^{OWN_FUNCTION}$"},
+            ]
+        }
+    ),
+]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
 
 
@@ -71,7 +97,9 @@ class ModelSection(Section):
         None, description="What your own model does. Default: what its data tells, annotations or labels."
     )
     preprocess: Preprocess | None = Field(
-        None, description="How pixels are fed: `raw` 0..255, `inception` -1..1. Default: the card's, else `raw`."
+        None,
+        description="How pictures are cropped, resized and fed, by name (docs/datasets.md), or a function of your own, "
+        "`package.module:function`. Default: the card's, else `raw`.",
     )
     class_offset: int | None = Field(
         None,

@@ -18,7 +18,9 @@ from PIL import Image
 
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
+from bench.functions import is_function
 from bench.inputs.items import Item, choose_items, list_items
+from bench.inputs.preprocess import own_function
 from bench.record import Dataset
 
 CALIBRATION_KEY = "optimization_config.calib_images_dir or calib_dataset"
@@ -42,6 +44,12 @@ def check_data(
         except DataError as error:
             raise CalibrationError(str(error)) from error
     return len(items)
+
+
+def check_preprocessing(name: str) -> None:
+    """A ConfigError where it is a function of the user's own that cannot be called."""
+    if is_function(name):
+        own_function(name)
 
 
 class CalibrationError(DataError):
@@ -107,6 +115,7 @@ def main() -> int:
     request = json.loads(sys.stdin.readline())
     calibration = request["calibration"]
     try:
+        check_preprocessing(request["preprocess"])
         count = check_data(
             Dataset.model_validate(request["dataset"]),
             request["num_images"],
@@ -117,7 +126,8 @@ def main() -> int:
         )
     except BenchError as error:
         key = CALIBRATION_KEY if isinstance(error, CalibrationError) else "benchmark_config"
-        print(json.dumps({"error": str(error), "key": key}))
+        told = str(error) if str(error).startswith("model_config.") else f"{key}: {error}"
+        print(json.dumps({"error": told}))
         return error.exit_code
     print(json.dumps({"num_images": count}))
     return 0

@@ -22,6 +22,7 @@ class Item:
     id: int
     path: Path | None
     label: int | None = None
+    size: tuple[int, int] | None = None  # height, width, as an annotation says
 
 
 def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
@@ -69,7 +70,7 @@ def _coco(dataset: Dataset) -> list[Item]:
     data = read_annotations(path)
     folder = Path(dataset.images_dir or "")
     try:
-        items = [Item(int(image["id"]), folder / image["file_name"]) for image in data["images"]]
+        items = [Item(int(i["id"]), folder / i["file_name"], None, _size(i)) for i in data["images"]]
         strays = {a["image_id"] for a in data["annotations"]} - {item.id for item in items}
     except KeyError as error:
         raise DataError(f"{path}: an image or annotation has no {error}") from error
@@ -80,6 +81,10 @@ def _coco(dataset: Dataset) -> list[Item]:
             f"{path}: annotations name {len(strays)} images that it does not list, such as id {min(strays)}"
         )
     return sorted(items, key=lambda item: item.id)
+
+
+def _size(image: dict[str, Any]) -> tuple[int, int] | None:
+    return (image["height"], image["width"]) if image.keys() >= {"height", "width"} else None
 
 
 def _labels(dataset: Dataset) -> list[Item]:

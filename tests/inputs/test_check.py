@@ -113,6 +113,7 @@ def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, 
         "num_calibration": None,
         "seed": 0,
         "calib_batch_size": 1,
+        "preprocess": "raw",
     }
     done = subprocess.run(
         [sys.executable, "-m", "bench.inputs.check"],
