@@ -11,9 +11,9 @@ from pycocotools.cocoeval import COCOeval
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
+from bench.inputs.annotations import read_annotations
 from bench.inputs.batches import Batch
 from bench.inputs.geometry import letterbox_place
-from bench.inputs.items import read_annotations
 from bench.record import Accuracy
 
 ROLES = ("boxes", "scores", "classes", "count")

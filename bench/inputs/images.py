@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from bench.backends.base import Array
 from bench.errors import DataError
-from bench.inputs.items import Item
+from bench.inputs.item import Channels, Item
 from bench.inputs.preprocess import preprocess
 
 ORIENTATION = 0x0112  # the EXIF tag
@@ -19,33 +19,45 @@ UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decoding(item: Item) -> Iterator[None]:
     """What goes wrong with a file, as a DataError that names it."""
     try:
         yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such image") from error
+        raise DataError(f"{item.place}: no such image") from error
     except UNDECODABLE as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from error
+        raise DataError(f"{item.place}: cannot be decoded: {error}") from error
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None) -> Image.Image:
+def open_picture(item: Item) -> Image.Image:
+    """Its file as Pillow opens it, not yet decoded."""
+    if item.path is None or item.span is None:
+        return Image.open(item.path or "")
+    return Image.open(io.BytesIO(item.content()))
+
+
+def read_picture(item: Item) -> Image.Image:
     """An RGB picture as people look at it: turned as its EXIF orientation says.
 
-    Where an annotation says its `size` (height, width) and the stored pixels have it, they are taken as they are
-    stored: this is what was annotated.
+    Where an annotation says its size and the stored pixels have it, they are taken as they are stored: this is what
+    was annotated.
     """
-    with decoding(path), Image.open(path) as image:
-        as_stored = size is not None and image.size == size[::-1]
+    with decoding(item), open_picture(item) as image:
+        as_stored = item.size is not None and image.size == item.size[::-1]
         if not as_stored and image.getexif().get(ORIENTATION, 1) != 1:
             return _rgb(ImageOps.exif_transpose(image))
         return _rgb(image)
 
 
-def random_pixels(index: int, image_shape: tuple[int, int], seed: int) -> Array:
-    """A synthetic image: seeded noise, different for each index."""
+def random_pixels(
+    index: int, image_shape: tuple[int, int], seed: int, statistics: tuple[Channels, Channels] | None = None
+) -> Array:
+    """A synthetic image: seeded noise, different for each index; all values alike, or mean and deviation by channel."""
     generator = np.random.default_rng((seed, index))
-    return generator.integers(0, 256, (*image_shape, 3), np.uint8)
+    if statistics is None:
+        return generator.integers(0, 256, (*image_shape, 3), np.uint8)
+    drawn = generator.normal(*statistics, (*image_shape, 3))
+    return np.rint(drawn).clip(0, 255).astype(np.uint8)
 
 
 def load_image(
@@ -53,8 +65,10 @@ def load_image(
 ) -> Array:
     """One image as the model takes it, [height, width, 3], preprocessed as `name` says."""
     if item.path is None:
-        return preprocess(random_pixels(item.id, image_shape or (1, 1), seed), image_shape, name, dtype)
-    return preprocess(read_picture(item.path, item.size), image_shape, name, dtype)
+        return preprocess(
+            random_pixels(item.id, image_shape or (1, 1), seed, item.statistics), image_shape, name, dtype
+        )
+    return preprocess(read_picture(item), image_shape, name, dtype)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

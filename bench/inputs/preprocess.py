@@ -42,11 +42,13 @@ def _as_they_are(pixels: Array) -> Array:
 
 
 def _to_one(pixels: Array) -> Array:
-    return pixels.astype(np.float32) / np.float32(255)
+    made: Array = pixels.astype(np.float32) / np.float32(255)
+    return made
 
 
 def _around_zero(pixels: Array) -> Array:
-    return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    made: Array = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return made
 
 
 def _less_means(pixels: Array) -> Array:

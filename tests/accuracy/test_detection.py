@@ -18,7 +18,7 @@ from bench.accuracy.detection import STATISTICS, BoxMap
 from bench.backends.base import Arrays, Signature, TensorSpec
 from bench.errors import DataError, ModelError
 from bench.inputs.batches import Batch
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 from bench.record import Accuracy
 
 ZOO = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")

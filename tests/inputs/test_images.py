@@ -13,7 +13,7 @@ from PIL import Image
 from bench.backends.base import Array
 from bench.errors import DataError
 from bench.inputs.images import load_image, random_pixels, read_picture
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
 
@@ -124,7 +124,7 @@ def turned(tmp_path: Path, orientation: int) -> Path:
     (1, (6, 4), "left"), (3, (6, 4), "right"), (6, (4, 6), "top"), (8, (4, 6), "bottom"),
 ])  # fmt: skip
 def test_a_picture_is_turned_upright(tmp_path: Path, orientation: int, size: tuple[int, int], black: str) -> None:
-    picture = read_picture(turned(tmp_path, orientation))
+    picture = read_picture(Item(0, turned(tmp_path, orientation)))
     assert picture.size == size
     middle = size[0] // 2, size[1] // 2
     edges = {"left": (0, middle[1]), "right": (size[0] - 1, middle[1]), "top": (middle[0], 0),
@@ -138,7 +138,7 @@ def test_a_picture_is_turned_upright(tmp_path: Path, orientation: int, size: tup
 def test_an_annotated_picture_is_as_its_annotation_says(
     tmp_path: Path, annotated: tuple[int, int] | None, size: tuple[int, int]
 ) -> None:
-    assert read_picture(turned(tmp_path, 6), annotated).size == size
+    assert read_picture(Item(0, turned(tmp_path, 6), size=annotated)).size == size
 
 
 def test_a_truncated_jpeg_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -187,3 +187,12 @@ def test_synthetic_images_depend_on_seed_and_index_alone() -> None:
     assert (synthetic(1, 2) != synthetic(2, 2)).any()
     assert (synthetic(1, 2) != synthetic(1, 3)).any()
     assert {0, 255} <= set(random_pixels(0, (64, 64), 0).ravel().tolist())
+
+
+def test_synthetic_images_have_the_statistics_that_are_asked_for() -> None:
+    mean, deviation = (123.7, 116.8, 60.0), (40.0, 5.0, 20.0)
+    pixels = random_pixels(3, (200, 200), 0, (mean, deviation)).reshape(-1, 3)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels.mean(0), mean, atol=1)  # 0.2 is the standard error of the first
+    np.testing.assert_allclose(pixels.std(0), deviation, rtol=0.05)
+    np.testing.assert_array_equal(pixels, random_pixels(3, (200, 200), 0, (mean, deviation)).reshape(-1, 3))

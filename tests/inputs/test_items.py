@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.inputs.items import Item, choose_items, list_items
+from bench.inputs.item import Item
+from bench.inputs.items import choose_items, list_items
 from bench.record import Dataset
 
 
