@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bench.catalog import cache_dir, provide
+from bench.catalog import cache_dir
+from bench.data_home import provide
 from bench.errors import BackendUnavailable, ConfigError, DataError
 from bench.record import Case, Dataset
 from bench.suite import Suite
@@ -119,22 +120,30 @@ def _overlap(output: Path, read: Path) -> bool:
 
 def _request(case: Case) -> str:
     """What bench.inputs.check is asked about a case."""
-
-    def dumped(dataset: Dataset | None) -> Any:
-        return None if dataset is None else dataset.model_dump(mode="json")
-
-    return json.dumps(
-        {
-            "dataset": dumped(case.dataset),
-            "num_images": case.num_images,
-            "calibration": dumped(case.calibration),
-            "num_calibration": case.optimization.num_calib_images,
-            "calib_batch_size": case.optimization.calib_batch_size,
-            "seed": case.seed,
-            "max_corrupt": case.max_corrupt_images,
-            "preprocess": case.model.preprocess,
-        }
+    return check_request(
+        case.dataset,
+        num_images=case.num_images,
+        calibration=None if case.calibration is None else case.calibration.model_dump(mode="json"),
+        num_calibration=case.optimization.num_calib_images,
+        calib_batch_size=case.optimization.calib_batch_size,
+        seed=case.seed,
+        max_corrupt=case.max_corrupt_images,
+        preprocess=case.model.preprocess,
     )
+
+
+def check_request(dataset: Dataset, **changes: Any) -> str:
+    """What bench.inputs.check is asked; unless `changes` say otherwise, about all images of the dataset alone."""
+    asked = {
+        "num_images": None,
+        "calibration": None,
+        "num_calibration": None,
+        "calib_batch_size": 1,
+        "seed": 0,
+        "max_corrupt": 0,
+        "preprocess": "raw",
+    }
+    return json.dumps({"dataset": dataset.model_dump(mode="json"), **asked, **changes})
 
 
 def _checked(case: Case, found: Checked) -> Case:
@@ -144,10 +153,17 @@ def _checked(case: Case, found: Checked) -> Case:
 
 
 def _check_images(suite: Suite, request: str) -> Checked:
-    """Check a case's images in a child process; gives how many of them will be evaluated, and which are left out."""
+    try:
+        return check_in_child(request)
+    except DataError as error:
+        raise DataError(f"{suite.source}: {error}") from error
+
+
+def check_in_child(request: str) -> Checked:
+    """Check images in a child process: how many of them can be evaluated, and which are left out."""
     command = [sys.executable, "-m", "bench.inputs.check"]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
     answer = json.loads(done.stdout or '{"error": "benchmark_config: the check of the dataset crashed"}')
     if "error" in answer:
-        raise DataError(f"{suite.source}: {answer['error']}")
+        raise DataError(answer["error"])
     return int(answer["num_images"]), tuple((int(number), str(problem)) for number, problem in answer["left_out"])

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.catalog import dataset_card, resolve_dataset
+from bench.catalog import dataset_card
+from bench.data_home import resolve_dataset
 from bench.errors import ConfigError
 from bench.load.resolve import resolve_loads
 from bench.load.result import Load

@@ -198,8 +198,9 @@ def _metric(case: Case, signature: Signature) -> TopK | BoxMap | None:
         return None
     wanted = ("coco",) if case.model.task == "detection" else LABELLED
     if case.dataset.format not in wanted:
+        needed = " or ".join(map(repr, wanted))
         raise ModelError(
-            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {' or '.join(wanted)}; "
+            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {needed}; "
             f"{case.dataset.name!r} is of format {case.dataset.format!r}"
         )
     if case.model.task == "detection":

@@ -40,7 +40,7 @@ class Checked:
 
 def check_data(
     dataset: Dataset,
-    num_images: int,
+    num_images: int | None,
     calibration: Dataset | None,
     num_calibration: int | None,
     batch: int = 1,
