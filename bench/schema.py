@@ -69,7 +69,7 @@ def _one_type(option: dict[str, Any]) -> str:
     if "enum" in option:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
     if "prefixItems" in option:
-        return str(option["description"])
+        return str(option.get("description") or f"{len(option['prefixItems'])} numbers")
     return str(option.get("type", "object"))
 
 
