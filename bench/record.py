@@ -33,6 +33,8 @@ METHODOLOGY_VERSION = 2
 Task = Literal["classification", "detection"]
 Precision = Literal["native", "FP32", "FP16", "INT8"]
 ModelFormat = Literal["saved_model", "frozen_graph", "checkpoint", "keras"]
+DatasetFormat = Literal["coco", "labels", "csv", "folders", "tfrecords", "images", "synthetic"]
+LABELLED = ("labels", "csv", "folders", "tfrecords")  # formats with a label for each image
 BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
 FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
 
@@ -82,10 +84,16 @@ class Dataset(Part):
     """Images as a worker gets them."""
 
     name: str
-    format: Literal["coco", "labels", "images", "synthetic"]
+    format: DatasetFormat
     images_dir: str | None = None
     annotation_path: str | None = None  # format coco
-    labels_path: str | None = None  # format labels: lines "path label"
+    labels_path: str | None = None  # format labels: lines "path label"; csv: a table
+    classes_path: str | None = None  # classes by name in the order of their labels, one a line
+    pattern: str | None = None  # format tfrecords: the files
+    first_label: int = 0  # what labels are counted from in files
+    left_out: tuple[tuple[int, str], ...] = ()  # images that cannot be used: id, and what is wrong
+    mean: tuple[float, float, float] | None = None  # of synthetic images, by channel, 0..255
+    deviation: tuple[float, float, float] | None = None
 
 
 class Optimization(Part):
@@ -127,6 +135,7 @@ class Case(Part):
     batch_size: int
     image_shape: tuple[int, int] | None  # height, width; None: every image in its own size
     num_images: int
+    max_corrupt_images: int = 0
     num_warmup_iterations: int
     num_iterations: int | None  # an exact count; None: min_iterations and what follows say
     min_iterations: int | None = None  # None: as many batches as num_images makes, at least 64

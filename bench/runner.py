@@ -31,7 +31,7 @@ from bench.making import saved_model
 from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
 from bench.measure.turn import take_turn
-from bench.record import Case, Phase
+from bench.record import LABELLED, Case, Phase
 from bench.timing import Timed, measure
 
 POSTPROCESSED = 100  # batches whose time is kept
@@ -196,14 +196,15 @@ def _metric(case: Case, signature: Signature) -> TopK | BoxMap | None:
     """What judges the outputs; None where there are no weights, or no labels, to speak of accuracy."""
     if case.model.random_weights or case.dataset.format in ("synthetic", "images"):
         return None
-    wanted = "coco" if case.model.task == "detection" else "labels"
-    if case.dataset.format != wanted:
+    wanted = ("coco",) if case.model.task == "detection" else LABELLED
+    if case.dataset.format not in wanted:
+        needed = " or ".join(map(repr, wanted))
         raise ModelError(
-            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {wanted!r}; "
+            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {needed}; "
             f"{case.dataset.name!r} is of format {case.dataset.format!r}"
         )
     if case.model.task == "detection":
-        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset)
+        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset, case.model.preprocess)
     return TopK(signature, case.model.class_offset)
 
 

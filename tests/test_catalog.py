@@ -13,11 +13,10 @@ from bench.catalog import (
     model_card,
     model_dir,
     names,
-    provide,
-    resolve_dataset,
     saved_model_in,
     shown,
 )
+from bench.data_home import provide, resolve_dataset
 from bench.errors import CatalogError, ConfigError
 from bench.record import Dataset
 
