@@ -19,16 +19,6 @@ Share = Annotated[float, Field(ge=0, le=1)] | None
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Card(Part):
-    """What every card says."""
-
-    model_config = ConfigDict(defer_build=True, strict=True)
-
-    name: str = Field(description="The file's own name, without .json.")
-    description: str
-    licence: str | None = None
-
-
 class Tensor(Part):
     """An input or an output."""
 
@@ -85,9 +75,13 @@ class Published(Part):
     remark: str | None = None
 
 
-class ModelCard(Card):
+class ModelCard(Part):
     """A model: its task, where it is, how to feed it, and how to read what it gives."""
 
+    model_config = ConfigDict(defer_build=True, strict=True)
+
+    name: str = Field(description="The file's own name, without .json.")
+    description: str
     task: Task
     source: Source
     image_shape: Shape | None = Field(None, description="[height, width]; null: each image keeps its own size.")
@@ -105,6 +99,7 @@ class ModelCard(Card):
     dataset: str | None = Field(None, description="What it is evaluated on where the config names nothing else.")
     published: Published | None = None
     remark: str | None = Field(None, description="What a user should know before using it.")
+    licence: str | None = None
 
     @property
     def is_trained(self) -> bool:

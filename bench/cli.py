@@ -1,4 +1,4 @@
-"""The `bench` command: test, aa, report, models, doctor, engine, schema."""
+"""The `bench` command: test, aa, report, models, datasets, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.data_shelf import datasets
 from bench.errors import BenchError
 from bench.shelf import models
 from bench.test import end_on_signals, test
@@ -18,6 +19,7 @@ app.command()(test)
 engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 app.add_typer(models, name="models")
+app.add_typer(datasets, name="datasets")
 
 
 @app.command()

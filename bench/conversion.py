@@ -73,7 +73,7 @@ class Profile(Part):
     tensor_core_ns: int
     copies_ns: dict[str, int] = {}  # by kind: host to device, device to host, ...; sums
     copies_bytes: dict[str, int] = {}
-    engine_executions: int = 0
+    engine_executions: int = 0  # to their end
     native_executions: int = 0  # engines that fell back to TensorFlow
     engine_builds: int = 0
     precision_ns: dict[str, int] = {}  # kernel time by the precision in the kernels' names; "other" where it has none
@@ -160,4 +160,5 @@ class Conversion(Part):
     cache_reason: str = ""  # why there was nothing in the cache
     seconds: dict[str, float] = {}  # of convert, calibrate, build and save, when it was made
     warnings: tuple[str, ...] = ()
+    build_warnings: tuple[str, ...] = ()  # lines of the log, when it was made: engines that did not come to be
     details: dict[str, Any] = {}

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,20 +21,16 @@ import psutil
 from bench.backends.variables import worker_variables
 from bench.blocks import Turn
 from bench.errors import StoreError
-from bench.machine.observe import Observer
+from bench.graphs.report import missing_engines
+from bench.machine.observe import Observer, observer_of
 from bench.record import Case, Failure, FailureKind, Record
+from bench.telemetry import ClockLock
 
 LOG_TAIL_BYTES = 4000
 LOOK_AFTER_S = 2.0
 ON_GPU = ("tensorflow", "tf-trt")  # backends that use a GPU where there is one
 LAST_PART = "peak_host_bytes"  # a worker that ends without it did not reach its end
 Listener = Callable[[str, int, int], None]  # phase, done, total (0: not known)
-
-# What TF-TRT and TensorRT say when an engine did not come to be, or did not run.
-WARNINGS = (
-    "Engine creation for", "Found no engine in cache", "Running native segment for", "Failed to execute engine",
-    "Engine retrieval for input shapes", "segments with at least minimum_segment_size",
-)  # fmt: skip
 
 
 @dataclass
@@ -51,10 +47,13 @@ class Watched:
 class Worker:
     """The process of one case, from its start to its record: `run`, `turn` as often as wanted, `end`."""
 
-    def __init__(self, case: Case, log_path: Path, listen: Listener) -> None:
+    def __init__(
+        self, case: Case, log_path: Path, listen: Listener, ours: Collection[int] = (), lock: ClockLock | None = None
+    ) -> None:
+        """`ours`: gpu_pids of other workers that are alive; `lock`: what became of the one that was asked for."""
         self.case, self._log_path, self._started = case, log_path, datetime.now(timezone.utc)
         self._variables = {**os.environ, **worker_variables(case)}
-        self._watched = Watched(Observer(case.optimization.backend in ON_GPU, self._variables), listen)
+        self._watched = Watched(observer_of(case, uses_gpu(case), self._variables, ours, lock), listen)
         self._seconds = 0.0
         self._failure: Failure | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -73,6 +72,11 @@ class Worker:
     def failed_for_memory(self) -> bool:
         """Whether it ended because it got no memory."""
         return self._failure is not None and self._failure.kind == "out-of-memory"
+
+    @property
+    def gpu_pids(self) -> frozenset[int]:
+        """The process as the GPU's driver lists it."""
+        return self._watched.observer.worker_pids
 
     @property
     def host_bytes(self) -> int:
@@ -128,7 +132,7 @@ class Worker:
             "seconds": self._seconds,
             "failure": failure,
             "not_interleaved": not_interleaved,
-            "notes": _notes(self._log_path),
+            "notes": _notes(self._log_path, self._watched.parts.get("conversion")),
             "telemetry": self._watched.observer.telemetry(self._watched.parts),
             **{name: part for name, part in self._watched.parts.items() if name != "failure"},
         }
@@ -169,6 +173,11 @@ class Worker:
         self._process.wait()
         self._no_more_turns()
         self._events.close()
+
+
+def uses_gpu(case: Case) -> bool:
+    """Whether its backend computes on a GPU where there is one."""
+    return case.optimization.backend in ON_GPU
 
 
 def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
@@ -279,8 +288,8 @@ def _tail(log_path: Path) -> str:
         return log.read().decode(errors="replace")
 
 
-def _notes(log_path: Path) -> tuple[str, ...]:
-    """Lines of the log in which TF-TRT says that an engine was not built or did not run; line by line, for size."""
-    with log_path.open(encoding="utf-8", errors="replace") as log:
-        warned = (line.strip() for line in log if "TF-TRT Warning" in line)
-        return tuple(dict.fromkeys(line for line in warned if any(warning in line for warning in WARNINGS)))
+def _notes(log_path: Path, conversion: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """What TF-TRT says of engines that were not built or did not run: now, and when a cached conversion was made."""
+    earlier = conversion["build_warnings"] if conversion is not None else ()
+    with log_path.open(encoding="utf-8", errors="replace") as log:  # line by line, for size
+        return tuple(dict.fromkeys((*earlier, *missing_engines(log))))

@@ -14,12 +14,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from bench.catalog import cache_dir, provide
+from bench.catalog import cache_dir
+from bench.data_home import provide
 from bench.errors import BackendUnavailable, ConfigError, DataError
 from bench.record import Case, Dataset
 from bench.suite import Suite
+
+Checked: TypeAlias = "tuple[int, tuple[tuple[int, str], ...]]"  # images, and which are left out
 
 
 def make_ready(suite: Suite) -> Suite:
@@ -31,13 +34,13 @@ def make_ready(suite: Suite) -> Suite:
         for dataset in dict.fromkeys(data for case in suite.cases for data in (case.dataset, case.calibration) if data):
             provide(dataset)
     requests = {case.id: _request(case) for case in suite.cases}
-    counts = {request: _count_images(suite, request) for request in dict.fromkeys(requests.values())}
+    counts = {request: _check_images(suite, request) for request in dict.fromkeys(requests.values())}
     for key, folder in _folders(suite):
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{suite.source}: {key}: {str(folder)!r} cannot be made: {error.strerror}") from error
-    cases = tuple(case.model_copy(update={"num_images": counts[requests[case.id]]}) for case in suite.cases)
+    cases = tuple(_checked(case, counts[requests[case.id]]) for case in suite.cases)
     return dataclasses.replace(suite, cases=cases)
 
 
@@ -99,7 +102,8 @@ def _inputs(case: Case) -> Iterator[str | None]:
     yield case.optimization.calibration_tables
     for dataset in (case.dataset, case.calibration):
         if dataset is not None:
-            yield from (dataset.images_dir, dataset.annotation_path, dataset.labels_path)
+            yield from (dataset.images_dir, dataset.annotation_path, dataset.labels_path, dataset.classes_path)
+            yield None if dataset.pattern is None else str(Path(dataset.pattern).parent)
 
 
 def _outputs(case: Case) -> Iterator[tuple[str, str | None]]:
@@ -116,27 +120,52 @@ def _overlap(output: Path, read: Path) -> bool:
 
 def _request(case: Case) -> str:
     """What bench.inputs.check is asked about a case."""
-
-    def dumped(dataset: Dataset | None) -> Any:
-        return None if dataset is None else dataset.model_dump(mode="json")
-
-    return json.dumps(
-        {
-            "dataset": dumped(case.dataset),
-            "num_images": case.num_images,
-            "calibration": dumped(case.calibration),
-            "num_calibration": case.optimization.num_calib_images,
-            "calib_batch_size": case.optimization.calib_batch_size,
-            "seed": case.seed,
-        }
+    return check_request(
+        case.dataset,
+        num_images=case.num_images,
+        calibration=None if case.calibration is None else case.calibration.model_dump(mode="json"),
+        num_calibration=case.optimization.num_calib_images,
+        calib_batch_size=case.optimization.calib_batch_size,
+        seed=case.seed,
+        max_corrupt=case.max_corrupt_images,
+        preprocess=case.model.preprocess,
+        postprocessed=None if case.model.postprocess is None else case.model.model_dump(mode="json"),
     )
 
 
-def _count_images(suite: Suite, request: str) -> int:
-    """Check a case's images in a child process; gives how many of them will be evaluated."""
+def check_request(dataset: Dataset, **changes: Any) -> str:
+    """What bench.inputs.check is asked; unless `changes` say otherwise, about all images of the dataset alone."""
+    asked = {
+        "num_images": None,
+        "calibration": None,
+        "num_calibration": None,
+        "calib_batch_size": 1,
+        "seed": 0,
+        "max_corrupt": 0,
+        "preprocess": "raw",
+        "postprocessed": None,
+    }
+    return json.dumps({"dataset": dataset.model_dump(mode="json"), **asked, **changes})
+
+
+def _checked(case: Case, found: Checked) -> Case:
+    count, left_out = found
+    dataset = case.dataset.model_copy(update={"left_out": left_out}) if left_out else case.dataset
+    return case.model_copy(update={"num_images": count, "dataset": dataset})
+
+
+def _check_images(suite: Suite, request: str) -> Checked:
+    try:
+        return check_in_child(request)
+    except DataError as error:
+        raise DataError(f"{suite.source}: {error}") from error
+
+
+def check_in_child(request: str) -> Checked:
+    """Check images in a child process: how many of them can be evaluated, and which are left out."""
     command = [sys.executable, "-m", "bench.inputs.check"]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
-    answer = json.loads(done.stdout or '{"error": "the check of the dataset crashed", "key": "benchmark_config"}')
+    answer = json.loads(done.stdout or '{"error": "benchmark_config: the check of the dataset crashed"}')
     if "error" in answer:
-        raise DataError(f"{suite.source}: {answer['key']}: {answer['error']}")
-    return int(answer["num_images"])
+        raise DataError(answer["error"])
+    return int(answer["num_images"]), tuple((int(number), str(problem)) for number, problem in answer["left_out"])

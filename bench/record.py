@@ -8,7 +8,7 @@ Format history:
 Methodology history (records of different methodology are not compared):
 1 - latency, compute and pipelined throughput; warm-up counted in iterations; nearest-rank percentiles
 2 - loops go on until a minimum of time is reached and the wanted percentile is supported; warm-up until it has settled;
-    inputs, outputs and drift are judged (validity.py)
+    inputs, outputs and drift are judged (validity.py); speed-ups are of blocks measured in turn
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ ModelFormat = Literal["saved_model", "frozen_graph", "checkpoint", "keras"]
 BoxFormat = Literal[
     "yxyx", "xyxy", "cxcywh", "xywh", "yxyx_pixels", "xyxy_pixels", "cxcywh_pixels", "xywh_pixels"
 ]  # corners, or center or corner and size; in 0..1 of the image, or pixels of what was fed
+DatasetFormat = Literal["coco", "labels", "csv", "folders", "tfrecords", "images", "synthetic"]
+LABELLED = ("labels", "csv", "folders", "tfrecords")  # formats with a label for each image
 BackendName = Literal["tensorflow", "tf-trt", "litert", "null"]
 FailureKind = Literal["error", "config", "crash", "out-of-memory", "time-out", "interrupted"]
 
@@ -90,10 +92,16 @@ class Dataset(Part):
     """Images as a worker gets them."""
 
     name: str
-    format: Literal["coco", "labels", "images", "synthetic"]
+    format: DatasetFormat
     images_dir: str | None = None
     annotation_path: str | None = None  # format coco
-    labels_path: str | None = None  # format labels: lines "path label"
+    labels_path: str | None = None  # format labels: lines "path label"; csv: a table
+    classes_path: str | None = None  # classes by name in the order of their labels, one a line
+    pattern: str | None = None  # format tfrecords: the files
+    first_label: int = 0  # what labels are counted from in files
+    left_out: tuple[tuple[int, str], ...] = ()  # images that cannot be used: id, and what is wrong
+    mean: tuple[float, float, float] | None = None  # of synthetic images, by channel, 0..255
+    deviation: tuple[float, float, float] | None = None
 
 
 class Optimization(Part):
@@ -135,6 +143,7 @@ class Case(Part):
     batch_size: int
     image_shape: tuple[int, int] | None  # height, width; None: every image in its own size
     num_images: int
+    max_corrupt_images: int = 0
     num_warmup_iterations: int
     num_iterations: int | None  # an exact count; None: min_iterations and what follows say
     min_iterations: int | None = None  # None: as many batches as num_images makes, at least 64
@@ -152,6 +161,9 @@ class Case(Part):
     block_duration_s: float = 0.1
     build: int = 1  # of `rebuilds`
     repeat: int = 1  # of `repeats`, with the same build
+    telemetry: bool = True
+    telemetry_period_s: float = 0.1
+    lock_gpu_clocks: tuple[int, int] | Literal[True] | None = None  # lowest, highest MHz; True: the base clock
     scratch_dir: str = ""
     keep_profile: bool = False
     artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept

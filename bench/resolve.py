@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from bench.catalog import dataset_card, resolve_dataset
+from bench.catalog import dataset_card
+from bench.data_home import resolve_dataset
 from bench.errors import ConfigError
 from bench.load.resolve import resolve_loads
 from bench.load.result import Load
 from bench.optimizations import resolve_optimization
-from bench.record import Case, Dataset, Model, Optimization
+from bench.own_data import own_dataset, synthetic
+from bench.record import LABELLED, Case, Dataset, Model, Optimization
 from bench.sections import BenchmarkSection, Config
 from bench.sources import Problem, about, resolve_model
 from bench.sources import plain as plain
@@ -67,6 +69,7 @@ def _assemble(
         batch_size=benchmark.batch_size,
         image_shape=shape,
         num_images=benchmark.num_images,
+        max_corrupt_images=benchmark.max_corrupt_images,
         num_warmup_iterations=benchmark.num_warmup_iterations,
         num_iterations=benchmark.num_iterations,
         min_iterations=benchmark.min_iterations,
@@ -82,6 +85,9 @@ def _assemble(
         display_every=benchmark.display_every,
         interleave_rounds=benchmark.interleave_rounds if benchmark.interleave else 0,
         block_duration_s=benchmark.block_duration_s,
+        telemetry=benchmark.telemetry,
+        telemetry_period_s=benchmark.telemetry_period_s,
+        lock_gpu_clocks=benchmark.lock_gpu_clocks or None,
         keep_profile=benchmark.keep_profile,
         tf_cpp_vmodule=benchmark.tf_cpp_vmodule,
         output_path=benchmark.output_path,
@@ -126,47 +132,23 @@ def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Proble
             raise problem(
                 "benchmark_config.dataset", f"{benchmark.dataset!r}: use_synthetic is set too; keep one of them"
             )
-        return Dataset(name="synthetic", format="synthetic"), None
-    if benchmark.images_dir is not None:
-        return _own_images(benchmark, problem), None
-    for key in ("annotation_path", "labels_path"):
-        if getattr(benchmark, key) is not None:
-            raise problem(f"benchmark_config.{key}", "images_dir is missing: it says where the images lie")
+        return synthetic(benchmark, problem), None
+    own = own_dataset(benchmark, problem)
+    if own is not None:
+        return own, None
     name = benchmark.dataset or default
     if name is None:
-        raise problem("benchmark_config", "names no data: set dataset, or images_dir, or use_synthetic")
+        raise problem("benchmark_config", "names no data: set dataset, or images_dir, or tfrecords, or use_synthetic")
     with about("benchmark_config.dataset"):
         card = dataset_card(name)
         return resolve_dataset(card), card.calibration
 
 
-def _own_images(benchmark: BenchmarkSection, problem: Problem) -> Dataset:
-    if benchmark.dataset is not None:
-        raise problem("benchmark_config.dataset", f"{benchmark.dataset!r}: images_dir is set too; keep one of them")
-    for key in ("images_dir", "annotation_path", "labels_path"):
-        value = getattr(benchmark, key)
-        if value is not None and not (Path(value).is_dir() if key == "images_dir" else Path(value).is_file()):
-            raise problem(
-                f"benchmark_config.{key}", f"{value!r}: no such {'folder' if key == 'images_dir' else 'file'}"
-            )
-    if benchmark.annotation_path is not None and benchmark.labels_path is not None:
-        raise problem("benchmark_config.labels_path", "annotation_path is set too; keep one of them")
-    kind: Literal["coco", "labels", "images"] = "images"
-    if benchmark.annotation_path or benchmark.labels_path:
-        kind = "coco" if benchmark.annotation_path else "labels"
-    return Dataset(
-        name=plain(Path(benchmark.images_dir or "").resolve().name),
-        format=kind,
-        images_dir=benchmark.images_dir,
-        annotation_path=benchmark.annotation_path,
-        labels_path=benchmark.labels_path,
-    )
-
-
 def _check_format(model: Model, dataset: Dataset, problem: Problem) -> None:
-    wanted = "coco" if model.task == "detection" else "labels"
-    if dataset.format in ("coco", "labels") and dataset.format != wanted:
-        message = f"dataset {dataset.name!r} is of format {dataset.format!r}; {model.task} needs {wanted!r}"
+    wanted = ("coco",) if model.task == "detection" else LABELLED
+    if dataset.format in ("coco", *LABELLED) and dataset.format not in wanted:
+        needed = " or ".join(map(repr, wanted))
+        message = f"dataset {dataset.name!r} is of format {dataset.format!r}; {model.task} needs {needed}"
         raise problem("benchmark_config", message)
 
 

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
 from bench.accuracy.outputs import detection_outputs
+from bench.accuracy.postprocessed import Metric, Postprocessed
 from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend
 from bench.blocks import Turn
 from bench.conversion import Conversion
@@ -32,8 +33,8 @@ from bench.making import saved_model
 from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
 from bench.measure.turn import take_turn
-from bench.postprocess.apply import Metric, Postprocessed, judged_signature, processing
-from bench.record import Case, Phase
+from bench.postprocess.apply import judged_signature, processing
+from bench.record import LABELLED, Case, Phase
 from bench.timing import Timed, measure
 
 POSTPROCESSED = 100  # batches whose time is kept
@@ -152,6 +153,8 @@ def _prove(
         report.part("profile_absent", str(error))
         return
     report.part("profile", profile)
+    if profile is None and preparation.case.keep_profile:
+        report.part("profile_absent", "it is of a GPU's work, and there is none; keep_profile kept nothing")
     folder = preparation.workdir / PROFILE
     if preparation.case.artifacts_dir and folder.is_dir():
         shutil.copytree(folder, preparation.case.artifacts_dir, dirs_exist_ok=True)
@@ -205,14 +208,15 @@ def _metric(case: Case, signature: Signature) -> Metric | None:
 def _judge(case: Case, signature: Signature) -> Metric | None:
     if case.model.random_weights or case.dataset.format in ("synthetic", "images"):
         return None
-    wanted = "coco" if case.model.task == "detection" else "labels"
-    if case.dataset.format != wanted:
+    wanted = ("coco",) if case.model.task == "detection" else LABELLED
+    if case.dataset.format not in wanted:
+        needed = " or ".join(map(repr, wanted))
         raise ModelError(
-            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {wanted!r}; "
+            f"model {case.model.name!r} does {case.model.task}, which needs a dataset of format {needed}; "
             f"{case.dataset.name!r} is of format {case.dataset.format!r}"
         )
     if case.model.task == "detection":
-        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset)
+        return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset, case.model.preprocess)
     return TopK(signature, case.model.class_offset)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,11 +11,13 @@ from pathlib import Path
 
 from bench.errors import StoreError
 from bench.interleave import run_alone, run_together
-from bench.launch import Worker
+from bench.launch import Worker, uses_gpu
+from bench.machine.lock import clocks_as_asked
 from bench.progress import Progress
 from bench.record import Case, Record
 from bench.store import save_record
 from bench.suite import Suite
+from bench.telemetry import ClockLock
 
 
 def run_cases(suite: Suite, run: Path, progress: Progress) -> list[Record]:
@@ -43,6 +46,8 @@ class Running:
     def __init__(self, run: Path, scratch: str, progress: Progress) -> None:
         self._run, self._scratch, self._progress = run, scratch, progress
         self.records: dict[str, Record] = {}  # by case
+        self._lock: ClockLock | None = None  # of the GPU's clocks, while a comparison is measured
+        self._pids: set[int] = set()  # its workers, on the GPU
 
     @property
     def is_interrupted(self) -> bool:
@@ -51,10 +56,13 @@ class Running:
 
     def run(self, cases: Sequence[Case]) -> None:
         """Cases of one comparison, measured in turn where there are several."""
-        if len(cases) == 1:
-            run_alone(cases[0], self._start, self._keep)
-        else:
-            run_together(cases, self._start, self._keep, self._progress.turns)
+        on_gpu = any(uses_gpu(case) for case in cases)
+        with clocks_as_asked(cases[0].lock_gpu_clocks, on_gpu, os.environ) as lock:
+            self._lock, self._pids = lock, set()
+            if len(cases) == 1:
+                run_alone(cases[0], self._start, self._keep)
+            else:
+                run_together(cases, self._start, self._keep, self._progress.turns)
 
     def _start(self, case: Case) -> Worker:
         """A worker that has run the case's own phases."""
@@ -62,8 +70,9 @@ class Running:
         artifacts = str((self._run / f"{case.id}.profile").resolve()) if case.keep_profile else ""
         logs = str((self._run / f"{case.id}.load").resolve()) if case.load else ""
         here = case.model_copy(update={"scratch_dir": self._scratch, "artifacts_dir": artifacts, "load_dir": logs})
-        worker = Worker(here, self._run / f"{case.id}.log", self._progress.listen)
+        worker = Worker(here, self._run / f"{case.id}.log", self._progress.listen, self._pids, self._lock)
         worker.run()
+        self._pids |= worker.gpu_pids
         self._progress.end(worker.record())
         return worker
 

@@ -1,8 +1,8 @@
-"""python -m bench.sampler: reads GPU and CPU ten times a second while a case runs, in a process of its own.
+"""python -m bench.sampler: reads GPU and CPU again and again while a case runs, in a process of its own.
 
-Arguments: --parent PID --output FD [--gpu]. Orders come on standard input, one a line: "worker PID" tells whom to
-watch, "now" asks for a reading at once; its end is the order to finish. Readings go to FD, as bench.machine.reading
-encodes them. On standard output comes one word when all is open: "gpu" or "cpu".
+Its argument is bench.machine.reading.Task as JSON. Orders come on standard input, one a line: "worker PID" tells whom
+to watch, "now" asks for a reading at once; its end is the order to finish. Readings go to the task's output, as
+bench.machine.reading encodes them. On standard output comes one word when all is open: "gpu" or "cpu".
 
 It must not disturb what is timed. It gives way to everything (nice 19, SCHED_BATCH), leaves the core that the worker's
 main thread was last on, and reads less often where a reading costs more than MAX_SHARE of a core allows. It loads
@@ -12,11 +12,9 @@ nothing but the standard library and pynvml, and makes no CUDA context. The kern
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import select
-import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -25,14 +23,13 @@ from typing import Any
 
 from bench.machine.cpu import Cpu
 from bench.machine.nvml import Gpu, NoGpuError, Owners, choose, name_of
-from bench.machine.reading import Reading, encode
+from bench.machine.reading import Reading, Task, encode
+from bench.parent import end_with_parent
 
-PERIOD_S = 0.1
 SLOW_EVERY = 5  # readings; the others leave out what takes longer to find out
 MAX_SHARE = 0.015  # of one core
 # After an hour of readings one a second is enough, and its memory and its parent's stay small.
 MANY_READINGS, LATER_PERIOD_S = 36_000, 1.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -42,6 +39,7 @@ class Sampler:
     output: int
     cpu: Cpu
     gpu: Gpu | None = None
+    period_s: float = 0.1
     owners: Owners = field(default_factory=Owners)
     taken: int = 0
     _refused: dict[str, str] = field(default_factory=dict)
@@ -104,7 +102,7 @@ class Sampler:
             due = time.monotonic() + self._pause(time.thread_time() - begin)
 
     def _pause(self, spent_s: float) -> float:
-        period = PERIOD_S if self.taken < MANY_READINGS else LATER_PERIOD_S
+        period = self.period_s if self.taken < MANY_READINGS else max(self.period_s, LATER_PERIOD_S)
         return max(period, spent_s / MAX_SHARE)
 
 
@@ -127,19 +125,12 @@ def give_way() -> None:
         Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
-def end_with_parent(parent: int) -> None:
-    """Have the kernel end this process with its parent, even one that was killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
-        sys.exit(4)
-
-
-def open_sampler(output: int, wants_gpu: bool) -> Sampler:
-    """A sampler with the GPU that the worker will use, where there is one; says in `output` why there is none."""
+def open_sampler(task: Task) -> Sampler:
+    """A sampler with the GPU that the worker will use, where there is one; says in the output why there is none."""
     cpu = Cpu(frozenset(os.sched_getaffinity(0)))
-    sampler = Sampler(output, cpu)
-    sampler.send({"facts": {"period_s": PERIOD_S, "mhz_source": cpu.mhz_source()}})
-    if not wants_gpu:
+    sampler = Sampler(task.output, cpu, period_s=task.period_s, owners=Owners(ours=frozenset(task.ours)))
+    sampler.send({"facts": {"period_s": task.period_s, "mhz_source": cpu.mhz_source()}})
+    if not task.gpu:
         sampler.send({"refused": {"gpu": "the backend computes on the CPU"}})
         return sampler
     try:
@@ -154,23 +145,27 @@ def open_sampler(output: int, wants_gpu: bool) -> Sampler:
     return sampler
 
 
-def main(arguments: list[str]) -> int:
+def main(task: Task) -> int:
     """Sample until standard input ends."""
-    end_with_parent(int(arguments[arguments.index("--parent") + 1]))
-    output = int(arguments[arguments.index("--output") + 1])
+    end_with_parent(task.parent)
     give_way()
     try:
-        sampler = open_sampler(output, "--gpu" in arguments)
+        sampler = open_sampler(task)
         print("gpu" if sampler.gpu else "cpu", flush=True)
         begin = time.process_time()
         sampler.run(sys.stdin.fileno())
-        ending = {"identified_by": sampler.owners.identified_by}
+        owners = sampler.owners
+        ending = {
+            "identified_by": owners.identified_by,
+            "worker_pids": sorted(owners.found),
+            "waiting_workers": owners.waiting,
+        }
         sampler.send({"facts": ending, "cpu_s": time.process_time() - begin})
     except Exception as error:  # the process boundary: the record says why there is no more
-        os.write(output, json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        os.write(task.output, json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         return 1
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(Task(**json.loads(sys.argv[1]))))

@@ -59,15 +59,20 @@ def table(section: type[BaseModel]) -> Iterator[str]:
 
 
 def _type(value: dict[str, Any]) -> str:
-    options = [option for option in value.get("anyOf", [value]) if option.get("type") != "null"]
+    options = [option for option in _options(value) if option.get("type") != "null"]
     return " or ".join(dict.fromkeys(_one_type(option) for option in options))
+
+
+def _options(value: dict[str, Any]) -> list[dict[str, Any]]:
+    """The types that a key may have, out of alternatives in alternatives."""
+    return [each for option in value["anyOf"] for each in _options(option)] if "anyOf" in value else [value]
 
 
 def _one_type(option: dict[str, Any]) -> str:
     if "enum" in option:
         return ", ".join(f"`{choice}`" for choice in option["enum"])
     if "prefixItems" in option:
-        return "[height, width]"
+        return str(option.get("description") or f"{len(option['prefixItems'])} numbers")
     return str(option.get("type", "object"))
 
 

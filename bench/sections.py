@@ -6,17 +6,70 @@ says so in its description.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
+)
+from pydantic_core import PydanticCustomError
 
+from bench.errors import nearest
 from bench.load.result import Scenario
 from bench.record import BoxFormat, Precision, Task
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
-Preprocess = Literal["raw", "inception", "vgg"]
+ClockRange = Annotated[tuple[Positive, Positive], Field(strict=False, description="[low, high]")]  # MHz
+PREPROCESSINGS = ("raw", "tf", "caffe", "torch", "inception", "vgg", "resnet_official", "letterbox")
+OWN_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # package.module:function
+
+
+def _known_preprocessing(name: str) -> str:
+    if name in PREPROCESSINGS or re.fullmatch(OWN_FUNCTION, name):
+        return name
+    known = ", ".join(map(repr, PREPROCESSINGS))
+    raise PydanticCustomError(
+        "preprocess",
+        "{problem}",
+        {"problem": f"is not one of {known} or package.module:function{nearest(name, PREPROCESSINGS)}"},
+    )
+
+
+Preprocess = Annotated[
+    str,
+    AfterValidator(_known_preprocessing),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "enum": list(PREPROCESSINGS)},
+                {"type": "string", "pattern": f"^{OWN_FUNCTION}$"},
+            ]
+        }
+    ),
+]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
+
+
+def _clocks(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One message for all that may be wrong."""
+    try:
+        clocks = validate(value)
+    except ValidationError as error:
+        raise PydanticCustomError("clocks", "should be true, null or [low, high] in MHz") from error
+    if isinstance(clocks, tuple) and clocks[0] > clocks[1]:
+        raise PydanticCustomError("clocks", "write the lower clock first")
+    return clocks
+
+
+Clocks = Annotated[bool | ClockRange | None, WrapValidator(_clocks)]
 
 
 class Section(BaseModel):
@@ -60,7 +113,9 @@ class ModelSection(Section):
         None, description="What your own model does. Default: what its data tells, annotations or labels."
     )
     preprocess: Preprocess | None = Field(
-        None, description="How pixels are fed: `raw` 0..255, `inception` -1..1. Default: the card's, else `raw`."
+        None,
+        description="How pictures are cropped, resized and fed, by name (docs/datasets.md), or a function of your own, "
+        "`package.module:function`. Default: the card's, else `raw`.",
     )
     class_offset: int | None = Field(
         None,
@@ -175,7 +230,27 @@ class BenchmarkSection(Section):
     images_dir: str | None = Field(None, description="A folder of images of your own.")
     annotation_path: str | None = Field(None, description="Annotations for images_dir in COCO's format: gives mAP.")
     labels_path: str | None = Field(
-        None, description='Labels, lines "path label" with paths in images_dir: gives top-1.'
+        None,
+        description='Labels, with paths in images_dir: lines "path label", or a .csv with such columns: gives top-1.',
+    )
+    class_folders: bool = Field(False, description="images_dir holds a folder for each class: gives top-1. Ours.")
+    classes_path: str | None = Field(
+        None,
+        description="The classes of class_folders, or of a .csv that names them: one a line, in the order of their "
+        "labels. Default: the folders in the order of their names. Ours.",
+    )
+    tfrecords: str | None = Field(
+        None,
+        description="TFRecord files by pattern, `imagenet/validation-?????-of-?????`, with image/encoded and "
+        "image/class/label: gives top-1. Ours.",
+    )
+    first_label: int | None = Field(
+        None,
+        ge=0,
+        description="What your labels are counted from. Default: 1 in TFRecords, as in ImageNet's; else 0. Ours.",
+    )
+    max_corrupt_images: int = Field(
+        0, ge=0, description="Leave out so many images that cannot be decoded, at most, and say which. Ours."
     )
     batch_size: Positive = Field(1, description="Images in a batch. The last one is padded; padding is not counted.")
     image_shape: Shape | None = Field(
@@ -261,11 +336,29 @@ class BenchmarkSection(Section):
     )
     load_threads: Positive = Field(1, description="Threads that infer over one session in load tests. Ours.")
     use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
+    synthetic_mean: tuple[float, float, float] | None = Field(
+        None, description="Draw them with this mean of red, green and blue, 0..255. Default: all values alike. Ours."
+    )
+    synthetic_deviation: tuple[float, float, float] | None = Field(
+        None, description="And with this standard deviation, before what is beyond 0..255 is cut off. Ours."
+    )
     seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
     output_path: str | None = Field(
         None, description="Also write the original statistics file here; with several cases, the case's id is added."
     )
     display_every: Positive = Field(100, description="Report progress every so many batches.")
+    telemetry: bool = Field(True, description="Read GPU and CPU beside each worker: docs/telemetry.md. Ours.")
+    telemetry_period_s: float = Field(
+        0.1,
+        ge=0.01,
+        le=10,
+        description="Time between readings; longer where they cost more than 1.5 % of a core. Ours.",
+    )
+    lock_gpu_clocks: Clocks = Field(
+        None,
+        description="As root: hold the GPU's clocks while cases run, within [low, high] MHz or, if true, at the base "
+        "clock. A refusal is recorded, and is no failure. Ours.",
+    )
     phase_timeout_s: float = Field(3600.0, gt=0, description="Stop a case one of whose phases takes longer. Ours.")
     tmp_dir: str | None = Field(None, description="Where scratch files go. Default: the system's folder for them.")
     remove_tmp_dir: bool = Field(True, description="Remove scratch files at the end.")

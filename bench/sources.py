@@ -192,7 +192,7 @@ def _task(benchmark: BenchmarkSection, problem: Problem) -> Task:
     """What a user's own model does, as far as its data tells."""
     if benchmark.annotation_path is not None:
         return "detection"
-    if benchmark.labels_path is not None:
+    if benchmark.labels_path is not None or benchmark.class_folders or benchmark.tfrecords is not None:
         return "classification"
     raise problem("model_config.task", "missing: say what your own model does, classification or detection")
 

@@ -38,6 +38,7 @@ STOLEN_SHARE = 0.01  # of the CPU time that was asked for
 STOLEN_S = 0.05  # five ticks of the kernel's clock: less is not told from rounding
 CPU_CLOCK_RATIO = 0.75  # least to greatest
 BUSY_CORES = 0.9  # of the worker; a core that waits may clock down
+CLOCK_STEP = 0.02  # of a clock: they come in steps of 15 MHz, and the driver takes the nearest
 MEASURED = "measure"
 
 
@@ -98,6 +99,24 @@ class ForeignProcess(Part):
     while_measuring: bool
 
 
+class ClockLock(Part):
+    """The lock of the GPU's clocks that a config asked for."""
+
+    asked_mhz: tuple[int, int] | None  # lowest, highest; None: the base clock
+    refused: str | None = None  # why there is none
+
+    def where(self) -> str:
+        """Which clocks were asked for."""
+        return "at the base clock" if self.asked_mhz is None else "at {} to {} MHz".format(*self.asked_mhz)
+
+    def differs(self, clocks: Summary | None) -> bool:
+        """Whether half of a GPU's readings or more are of another clock than was asked for."""
+        if self.refused is not None or self.asked_mhz is None or clocks is None:
+            return False
+        low, high = self.asked_mhz
+        return not low * (1 - CLOCK_STEP) <= clocks.median <= high * (1 + CLOCK_STEP)
+
+
 class GpuState(Part):
     """The GPU that was read, and what does not change while a case runs."""
 
@@ -136,6 +155,8 @@ class Telemetry(Part):
     windows: tuple[Window, ...] = ()  # phases, in order, and the timed loops of "measure" as "measure: latency", ...
     energy: tuple[Energy, ...] = ()
     foreign: tuple[ForeignProcess, ...] = ()
+    waiting_workers: int = 0  # of the same run on the GPU at once, alive but idle: the most that were seen
+    clock_lock: ClockLock | None = None
     trace: Trace = Field(default_factory=Trace)
     cpu_mhz_source: str | None = None  # "/proc/cpuinfo" in a virtual machine: a nominal figure
     absent: dict[str, str] = {}  # fields that are not known at all or not always, and why

@@ -85,10 +85,18 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
     write_reports(run, suite.name, records, outcome, checks)
     show(console, records, outcome, checks, run)
     write_statistics(records)
+    for message, cases in _mistakes(records).items():
+        print(f"error: {suite.source}: case {', '.join(cases)}: {message}", file=sys.stderr)
+    return outcome
+
+
+def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
+    """What the user can mend, and in which cases it was found."""
+    found: dict[str, list[str]] = {}
     for record in records:
         if record.failure is not None and record.failure.kind == "config":
-            print(f"error: {suite.source}: case {record.case.id}: {record.failure.message}", file=sys.stderr)
-    return outcome
+            found.setdefault(record.failure.message, []).append(record.case.id)
+    return found
 
 
 def _save_suite(suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str) -> None:

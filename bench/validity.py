@@ -18,7 +18,7 @@ from itertools import chain
 from statistics import fmean, median
 
 from bench.record import Record, Samples
-from bench.statistics import METRICS, SPEEDUPS, samples_needed
+from bench.statistics import METRICS, PERCENTILES, SPEEDUPS, samples_needed
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7
@@ -38,7 +38,10 @@ MACHINE = frozenset({
     "engine_builds_while_timed", "trt_gpu_time_share", "tensor_core_share", "int8_share", "gpu_busy_share",
     "peak_host_bytes", "peak_gpu_bytes",
 })  # fmt: skip
-OF_LATENCY = frozenset(name for name in METRICS if name.endswith("_latency_ms")) | {"avg_throughput_fps", "speedup"}
+OF_LATENCY = frozenset({
+    *(f"{which}_latency_ms" for which in ("avg", "median", "min", "max", *(f"p{percent}" for percent in PERCENTILES))),
+    "avg_throughput_fps", "speedup",
+})  # fmt: skip
 OF_COMPUTE = frozenset({"compute_ms", "compute_speedup"})
 
 

@@ -8,11 +8,9 @@ included.
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -20,10 +18,10 @@ from typing import Any
 
 from bench.blocks import Turn
 from bench.errors import BenchError, ConfigError
+from bench.parent import end_with_parent
 from bench.record import Case, Failure
 from bench.runner import as_json, run_case
 
-PR_SET_PDEATHSIG = 1
 OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError", "OutOfMemory")
 
 
@@ -56,7 +54,7 @@ class Events:
 def main(arguments: list[str]) -> int:
     """Run one case; its failure is sent as a part of the record."""
     faulthandler.enable()
-    _die_with_parent(_number(arguments, "--parent"))
+    end_with_parent(_number(arguments, "--parent"))
     events = Events(_number(arguments, "--events"))
     case = Case.model_validate_json(sys.stdin.readline())
     try:
@@ -88,13 +86,6 @@ def _failure(error: Exception, phase: str) -> Failure:
 
 def _number(arguments: list[str], option: str) -> int:
     return int(arguments[arguments.index(option) + 1])
-
-
-def _die_with_parent(parent: int) -> None:
-    """Have the kernel end this process with its parent, even one that was killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before
-        sys.exit(4)
 
 
 if __name__ == "__main__":

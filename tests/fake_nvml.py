@@ -70,7 +70,7 @@ class FakeNvml:
     NVMLError = pynvml.NVMLError
 
     def __init__(self, *gpus: FakeGpu, missing: Sequence[str] = (), init: int = 0) -> None:
-        self._gpus, self._missing, self._init = gpus, missing, init
+        self.gpus, self._missing, self._init = gpus, missing, init
         self.calls: list[tuple[Any, ...]] = []
         self.refuse_lock = self.refuse_reset = 0
 
@@ -79,13 +79,13 @@ class FakeNvml:
             raise pynvml.NVMLError(self._init)
 
     def nvmlDeviceGetCount(self) -> int:
-        return len(self._gpus)
+        return len(self.gpus)
 
     def nvmlDeviceGetHandleByIndex(self, index: int) -> FakeGpu:
-        return self._gpus[index]
+        return self.gpus[index]
 
     def nvmlDeviceGetHandleByUUID(self, uuid: str) -> FakeGpu:
-        for gpu in self._gpus:
+        for gpu in self.gpus:
             if gpu.uuid == uuid:
                 return gpu
         raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
@@ -128,6 +128,13 @@ def working() -> FakeNvml:
     return FakeNvml(gpu)
 
 
+def crowded() -> FakeNvml:
+    """All workers of this process's parent hold memory on the GPU, and one process of somebody else."""
+    gpu = FakeGpu()
+    gpu.values["ComputeRunningProcesses"] = lambda: [process(pid, GIB) for pid in _all_workers()] + [process(1, GIB)]
+    return FakeNvml(gpu)
+
+
 def expensive() -> FakeNvml:
     """A driver that takes 20 ms of CPU time for one field."""
     gpu = FakeGpu()
@@ -150,6 +157,7 @@ def hanging() -> FakeNvml:
 
 SCRIPTS: dict[str, Callable[[], FakeNvml]] = {
     "working": working,
+    "crowded": crowded,
     "expensive": expensive,
     "broken": broken,
     "hanging": hanging,
@@ -169,6 +177,11 @@ _found: list[int] = []
 def _workers() -> list[int]:
     """The worker's pid from when it is there until it is not; found once, since looking for it takes a while."""
     if not _found:
-        with contextlib.suppress(psutil.Error):
-            _found.extend(p.pid for p in psutil.Process(os.getppid()).children() if "bench.worker" in p.cmdline())
+        _found.extend(_all_workers())
     return [pid for pid in _found if Path(f"/proc/{pid}").exists()]
+
+
+def _all_workers() -> list[int]:
+    with contextlib.suppress(psutil.Error):
+        return [p.pid for p in psutil.Process(os.getppid()).children() if "bench.worker" in p.cmdline()]
+    return []

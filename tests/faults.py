@@ -25,9 +25,17 @@ if "bench.worker" in sys.orig_argv:
     from bench.backends import base
     base.BACKENDS["null"] = "tests.faults:FaultyBackend"
 """
+FAKE_NVML = """
+if "bench.sampler" in sys.orig_argv:
+    from tests.fake_nvml import SCRIPTS
+    sys.modules["pynvml"] = SCRIPTS["{script}"]()
+"""
 
 SERVICE_S = 0.002
-TF_TRT_WARNING = "W tensorflow/x.cc:1] TF-TRT Warning: Engine creation for TRTEngineOp_000_000 failed."
+TF_TRT_WARNING = (
+    "W tensorflow/x.cc:1] TF-TRT Warning: Engine creation for TRTEngineOp_000_000 failed. "
+    "The native segment will be used instead. Reason: INTERNAL: Failed to build TensorRT engine"
+)
 
 
 def inject(folder: Path, at: str, do: str, case: str = "") -> dict[str, str]:
@@ -35,6 +43,14 @@ def inject(folder: Path, at: str, do: str, case: str = "") -> dict[str, str]:
     (folder / "sitecustomize.py").write_text(SITE, encoding="utf-8")
     fault = {"at": at, "do": do, "case": case}
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)]), "FAULT": json.dumps(fault)}
+
+
+def fake_gpu(folder: Path, script: str, at: str = "", do: str = "pause") -> dict[str, str]:
+    """Variables with which a sampler has a scripted GPU, and workers a fault."""
+    variables = inject(folder, at, do)
+    site = folder / "sitecustomize.py"
+    site.write_text(site.read_text(encoding="utf-8") + FAKE_NVML.format(script=script), encoding="utf-8")
+    return variables
 
 
 class FaultyBackend(NullBackend):

@@ -120,6 +120,13 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "a minimum above the maximum": (
         {**UNCOUNTED, "benchmark_config.min_duration_s": 30}, "benchmark_config.min_duration_s", "30: longer than max"
     ),
+    "clocks the wrong way round": (
+        {"benchmark_config.lock_gpu_clocks": [1800, 1500]},
+        "benchmark_config.lock_gpu_clocks",
+        "write the lower clock first",
+    ),
+    "one clock": ({"benchmark_config.lock_gpu_clocks": 1500}, "benchmark_config.lock_gpu_clocks", "1500"),
+    "no period": ({"benchmark_config.telemetry_period_s": 0}, "benchmark_config.telemetry_period_s", "0.01"),
     "no time": ({"benchmark_config.phase_timeout_s": 0}, "benchmark_config.phase_timeout_s", "greater than 0"),
     "unknown model": ({"model_config.model_name": "resnet5"}, "model_config.model_name", "did you mean 'resnet50'?"),
     "unlike any model": ({"model_config.model_name": "zzz"}, "model_config.model_name", "known: "),
@@ -445,3 +452,29 @@ def test_a_saved_model_of_other_content_is_refused_by_the_worker() -> None:
     assert outcome.exit_code == 2
     assert "own/saved_model.pb: not a SavedModel: " in outcome.stdout
     assert "Traceback" not in outcome.stdout + outcome.stderr
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"class_folders": True}, ("benchmark_config.class_folders", "images_dir is missing")),
+        ({"tfrecords": "gone/validation-*"}, ("benchmark_config.tfrecords", "no such files")),
+        ({"images_dir": "images", "tfrecords": "x"}, ("benchmark_config.tfrecords", "images_dir is set too")),
+        ({"images_dir": "images", "class_folders": True, "labels_path": "x"}, ("class_folders", "keep one of them")),
+        ({"images_dir": "images", "first_label": 1}, ("benchmark_config.first_label", "goes with labels_path")),
+        ({"images_dir": "images", "classes_path": "x"}, ("benchmark_config.classes_path", "goes with class_folders")),
+        ({"use_synthetic": True, "synthetic_mean": [1, 2, 3]}, ("synthetic_mean", "go together; set both")),
+    ],
+)
+def test_keys_of_data_that_do_not_fit_are_named(keys: dict[str, Any], words: tuple[str, ...]) -> None:
+    write_images("images")
+    changes = {"benchmark_config.use_synthetic": False, **{f"benchmark_config.{key}": v for key, v in keys.items()}}
+    assert_refused(run(write_config(changes)), *words)
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("vgg19", ("'raw'", "package.module:function", "did you mean 'vgg'?")),
+    ("nowhere_at_all:f", ("model_config.preprocess", "cannot be imported")),
+])  # fmt: skip
+def test_a_preprocessing_that_is_not_there_is_named(name: str, words: tuple[str, ...]) -> None:
+    assert_refused(run(write_config({"model_config.preprocess": name})), "model_config.preprocess", *words)

@@ -12,10 +12,9 @@ from bench.catalog import (
     dataset_card,
     model_card,
     names,
-    provide,
-    resolve_dataset,
     shown,
 )
+from bench.data_home import provide, resolve_dataset
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
 from bench.record import Dataset

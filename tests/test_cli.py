@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.configs import GONE, ROOT, Outcome, bench, write_config
+from tests.configs import GONE, ROOT, Outcome, bench, write_config, write_images
 
 FAILS = {"assertions": ["avg_latency_ms < 0"]}
 INCONCLUSIVE = {"assertions": ["p99_latency_ms >= 0"]}
@@ -69,6 +69,30 @@ def test_a_run_that_passes_keeps_everything() -> None:
     again = bench("report", str(run))
     assert again.exit_code == 0, again
     assert "Verdict: passed" in again.stdout
+
+
+def test_several_runs_are_shown_side_by_side_and_written_only_where_it_is_said() -> None:
+    for _ in range(2):
+        assert bench("test", write_config()).exit_code == 0
+    runs = sorted(Path("results/test").iterdir())
+    before = {run: files(run) for run in runs}
+    outcome = bench("report", *map(str, runs))
+    assert outcome.exit_code == 0, outcome
+    assert "Verdict" not in outcome.stdout
+    assert "Reports" not in outcome.stdout
+    outcome = bench("report", *map(str, runs), "--output", "both")
+    assert files(Path("both")) == {"comparison.md", "comparison.csv", "comparison.html"}
+    assert len((Path("both/comparison.csv")).read_text(encoding="utf-8").splitlines()) == 3
+    assert {run: files(run) for run in runs} == before
+
+
+def test_a_runs_reports_go_to_another_folder_if_that_is_asked() -> None:
+    assert bench("test", write_config()).exit_code == 0
+    page = only_run() / "comparison.html"
+    page.unlink()
+    assert bench("report", str(only_run()), "--output", "elsewhere").exit_code == 0
+    assert not page.exists()
+    assert Path("elsewhere/comparison.html").exists()
 
 
 def test_the_original_statistics_file_is_written_where_it_was() -> None:
@@ -218,3 +242,20 @@ def test_the_module_runs_as_the_command_does() -> None:
     outcome = Outcome(done.returncode, done.stdout, done.stderr)
     assert (outcome.exit_code, outcome.stderr) == (1, "")
     assert (only_run() / "resnet50-FP32-b1.json").is_file()
+
+
+def test_a_mistake_that_all_cases_meet_is_told_once() -> None:
+    write_images("images", 1)
+    Path("labels.txt").write_text("0.jpg 5000\n", encoding="utf-8")
+    Path("own").mkdir()
+    Path("own/saved_model.pb").touch()
+    own = {"use_synthetic": GONE, "images_dir": "images", "labels_path": "labels.txt"}
+    changes = {
+        "matrix": TWO, "model_config": {"input_saved_model_dir": "own", "task": "classification"},
+        **{f"benchmark_config.{key}": value for key, value in own.items()},
+    }  # fmt: skip
+    outcome = bench("test", write_config(changes))
+    assert outcome.exit_code == 2, outcome
+    assert outcome.stderr.splitlines() == [
+        "error: test.json: case own-FP32-b1, own-FP16-b1: label 5000 is beyond the model's 1000 classes"
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import sys
@@ -129,7 +130,7 @@ def test_an_architecture_is_built_at_its_cards_shape(monkeypatch: pytest.MonkeyP
 def test_without_tensorflow_all_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorflow" else real(name))
-    monkeypatch.setattr(availability, "version", _not_installed)
+    monkeypatch.setattr(importlib.metadata, "version", _not_installed)
     found = diagnosis("--model", "shapes_detector")
     assert found["tensorflow"]["version"] is None
     assert [backend["runs"] for backend in found["backends"]] == [False, False, False]

@@ -18,7 +18,7 @@ pytest.importorskip("tensorflow")
 
 DATA = ROOT.parent / "shared" / "data"
 COCO, NIPS = DATA / "datasets" / "coco", DATA / "datasets" / "nips17"
-CLASSIFIER = {"input_saved_model_dir": str(DATA / "models" / "mobilenet_v1_0.75_224"), "preprocess": "inception"}
+CLASSIFIER = {"input_saved_model_dir": str(DATA / "models" / "mobilenet_v1_0.75_224"), "preprocess": "tf"}
 DETECTOR = {"input_saved_model_dir": str(DATA / "models" / "ssd_mobilenet_v1_coco")}
 LABELLED = {
     "images_dir": str(NIPS), "labels_path": str(NIPS / "labels.txt"), "image_shape": [224, 224],

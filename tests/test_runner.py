@@ -23,6 +23,7 @@ from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
 from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Case, Dataset, Model, Observations, Phase, Samples, Throughput
+from bench.report.comparison import compare_cases
 from bench.runner import run_case
 from bench.statistics import summarize
 from tests.factory import make_case, make_optimization, make_record
@@ -240,6 +241,16 @@ def test_throughput_counts_real_images_alone(run: Run, tmp_path: Path) -> None:
     latency: Samples = run(case)[0].parts["latency"]
     values = summarize(make_record(case=case, latency=latency)).values
     assert values["avg_throughput_fps"] == pytest.approx(3 * 5 / (sum(latency.times_ns) / 1e9))
+
+
+def test_without_a_gpu_it_is_told_that_no_profile_is_kept() -> None:
+    for keep in (False, True):
+        report = Report()
+        run_case(make(Dataset(name="synthetic", format="synthetic"), num_images=4, keep_profile=keep), report)
+        assert ("profile_absent" in report.parts) is keep
+    record = make_record(profile_absent=report.parts["profile_absent"])
+    (comparison,) = compare_cases([record])
+    assert "native: no profile: it is of a GPU's work, and there is none; keep_profile kept nothing" in comparison.notes
 
 
 def test_accuracy_is_that_of_real_images_alone(run: Run, tmp_path: Path) -> None:

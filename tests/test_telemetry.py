@@ -176,6 +176,16 @@ def test_times_of_the_cpu_in_a_phase() -> None:
     assert window.worker_cpu_s == pytest.approx(9, rel=0.02)
 
 
+def test_the_trace_has_rates_in_place_of_counters() -> None:
+    """Since the reading before that knew it, unless that was just now: counters of the CPU go by steps of 10 ms."""
+    every_half = [at(t, worker_cpu_s=0.9 * t, cpu_busy_s=2 * t, cpu_steal_s=0.1 * t) for t in (1, 1.5, 2)]
+    between = [at(1.2, worker_cpu_s=1.08), at(1.501, worker_cpu_s=1.35)]
+    columns = trace(sorted([*every_half, *between], key=lambda r: r.time_ns), spans(measure=(1, 2)), 0).columns
+    assert columns["worker_cores"] == (None, 0.9, 0.9, None, 0.9)
+    assert columns["busy_cores"] == (None, None, 2.0, None, 2.0)
+    assert columns["stolen_cores"] == (None, None, 0.1, None, 0.1)
+
+
 LATENCY = {"times_ns": [10_000_000] * 400, "images": [8] * 400}
 THROUGHPUT = {"block_ns": [500_000_000] * 5, "launches_per_block": 100, "images_per_launch": 8}
 

@@ -295,6 +295,13 @@ def test_a_speedup_over_an_invalid_native_case_is_none() -> None:
     assert check.explanation.endswith("; not valid: native: warm-up had not settled after 4000 batches and 12.0 s")
 
 
+def test_a_drift_touches_what_comes_of_its_loop_alone() -> None:
+    (latency,), (compute,) = judge(INVALID["latency drifts"][0]), judge(INVALID["compute drifts"][0])
+    loop = {"avg", "median", "min", "max", "p90", "p95", "p99"}
+    assert set(METRICS) - latency.spares == {f"{name}_latency_ms" for name in loop} | {"avg_throughput_fps", "speedup"}
+    assert set(METRICS) - compute.spares == {"compute_ms", "compute_speedup"}
+
+
 def test_the_exit_code_of_an_invalid_run_is_that_of_inconclusive() -> None:
     found = INVALID["unsettled"][0]
     assert verdict([found], check_all(["median_latency_ms > 100"], [found])) == "inconclusive"

@@ -11,8 +11,9 @@ from pycocotools.cocoeval import COCOeval
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
+from bench.inputs.annotations import read_annotations
 from bench.inputs.batches import Batch
-from bench.inputs.items import read_annotations
+from bench.inputs.geometry import letterbox_place
 from bench.record import Accuracy
 
 ROLES = ("boxes", "scores", "classes", "count")
@@ -25,23 +26,27 @@ STATISTICS = (
 class BoxMap:
     """Collects detections and evaluates them on the images that were seen."""
 
-    def __init__(self, signature: Signature, annotation_path: str, class_offset: int) -> None:
+    def __init__(self, signature: Signature, annotation_path: str, class_offset: int, preprocess: str = "raw") -> None:
         self._names = detection_outputs(signature)
         self._truth = _load_truth(annotation_path)
         self._offset = class_offset
+        self._letterbox = preprocess == "letterbox"
         self._seen: list[int] = []
         self._rows: list[Any] = []  # image id, x, y, width, height, score, category: as COCO.loadRes takes them
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
-        """Take one batch's outputs in; boxes are y1, x1, y2, x2 in 0..1 of the image's own size."""
+        """Take one batch's outputs in; boxes are y1, x1, y2, x2 in 0..1 of what the model was shown."""
         boxes, scores, classes, counts = (np.asarray(outputs[self._names[role]]) for role in ROLES)
         for row, item in enumerate(batch.items):
             self._seen.append(item.id)
             count = round(float(np.ravel(counts)[row]))
             if count:
                 image = self._truth.imgs[item.id]
-                kept = boxes[row, :count], scores[row, :count], classes[row, :count] - self._offset
-                self._rows.append(_rows(item.id, *kept, image["height"], image["width"]))
+                found = boxes[row, :count].astype(np.float64)
+                if self._letterbox:
+                    found = unboxed(found, (image["height"], image["width"]), batch.images.shape[1:3])
+                kept = scores[row, :count], classes[row, :count] - self._offset
+                self._rows.append(_rows(item.id, found, *kept, image["height"], image["width"]))
 
     def result(self) -> Accuracy:
         """The twelve COCO figures as fractions."""
@@ -55,6 +60,12 @@ class BoxMap:
         figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
         known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
         return Accuracy(metrics=known, num_images=len(self._seen))
+
+
+def unboxed(boxes: Any, size: tuple[int, int], shape: tuple[int, int]) -> Any:
+    """Boxes in 0..1 of a letterbox of that shape, as 0..1 of the picture in it, which has that size."""
+    top, left, height, width = letterbox_place(size, shape)
+    return (boxes * (shape * 2) - (top, left, top, left)) / (height, width, height, width)
 
 
 def _load_truth(path: str) -> Any:
@@ -72,5 +83,5 @@ def _load_truth(path: str) -> Any:
 
 
 def _rows(image_id: int, boxes: Any, scores: Any, classes: Any, height: int, width: int) -> Any:
-    y1, x1, y2, x2 = (boxes.astype(np.float64) * (height, width, height, width)).T
+    y1, x1, y2, x2 = (boxes * (height, width, height, width)).T
     return np.stack([np.full(len(boxes), image_id), x1, y1, x2 - x1, y2 - y1, scores, classes], axis=1)

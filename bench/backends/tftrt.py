@@ -33,6 +33,7 @@ from bench.catalog import cache_dir
 from bench.conversion import Call, Conversion
 from bench.environment import gpus_and_driver, packages
 from bench.errors import BackendUnavailable, ConversionError
+from bench.functions import is_function, source_sha256
 from bench.ownlog import OwnLog
 from bench.record import Optimization
 
@@ -209,7 +210,9 @@ def _calibration_key(preparation: Preparation) -> str:
         return content_sha256(given)
     case, optimization = preparation.case, preparation.optimization
     shape = optimization.calib_image_shape or case.image_shape
-    fed = (preparation.calibration_sha256, optimization.calib_batch_size, shape, case.model.preprocess, case.seed)
+    preprocess = case.model.preprocess
+    own = source_sha256(preprocess) if is_function(preprocess) else None
+    fed = (preparation.calibration_sha256, optimization.calib_batch_size, shape, preprocess, own, case.seed)
     return hashlib.sha256(json.dumps(fed).encode()).hexdigest()
 
 

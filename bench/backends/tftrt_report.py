@@ -11,7 +11,7 @@ from bench.conversion import Conversion
 from bench.errors import ConversionError
 from bench.graphs.engines import count_engines, read_engines
 from bench.graphs.ranges import UNCONVERTED, has_quantizers, missing_ranges
-from bench.graphs.report import dropped, left_out, precision_lowered, weight_warnings
+from bench.graphs.report import dropped, left_out, missing_engines, precision_lowered, weight_warnings
 from bench.graphs.savedmodel import folder_bytes
 
 SHOWN = 5  # tensors in an error
@@ -38,6 +38,7 @@ def describe(converter: str, preparation: Preparation, saved: Path, lines: Seque
         left_out=left_out(lines),
         dropped=dropped(lines),
         warnings=weight_warnings(lines),
+        build_warnings=missing_engines(lines),
     )
 
 

@@ -16,6 +16,7 @@ from bench.conversion import Dropped, LeftOut
 Shapes = tuple[tuple[int | None, ...], ...]
 
 LOGGED = re.compile(r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{1,6}): [IWEF] \S+\] ?(?P<text>.*)")
+WARNING = "TF-TRT Warning"
 REPORT = "TensorRT unsupported/non-converted OP Report:"
 REPORT_END = "-" * 80
 OP = re.compile(r"\t- (?P<op>\S+) -> (?P<count>\d+)x")
@@ -127,6 +128,13 @@ def weight_warnings(lines: Iterable[str]) -> tuple[str, ...]:
             noun = "weight" if found["count"] == "1" else "weights"
             counts[f"{found['count']} {noun}: {found['issue'].strip().rstrip('.')}"] += 1
     return tuple(words if times == 1 else f"{words} (said {times} times)" for words, times in counts.items())
+
+
+def missing_engines(lines: Iterable[str]) -> tuple[str, ...]:
+    """Lines in which TF-TRT warns that an engine was not built or did not run, each once."""
+    warned = (line.strip() for line in lines if WARNING in line)
+    patterns = (*FALLBACKS, TOO_MANY)
+    return tuple(dict.fromkeys(line for line in warned if any(pattern.search(line) for pattern in patterns)))
 
 
 def builds(lines: Iterable[str]) -> tuple[Build, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from bench.backends.base import Array, Arrays
 from bench.environment import usable_cores
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 
 
 @dataclass(frozen=True)

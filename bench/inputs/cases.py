@@ -11,7 +11,8 @@ from bench.backends.base import Array, Arrays, Signature
 from bench.inputs.batches import Batch, TimedBatch, iterate_batches
 from bench.inputs.feeds import check_shapes, feed, image_input
 from bench.inputs.images import load_image
-from bench.inputs.items import Item, choose_items, list_items
+from bench.inputs.item import Item
+from bench.inputs.items import choose_items, list_items
 from bench.record import Case
 
 POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
@@ -77,7 +78,7 @@ def items_sha256(items: Sequence[Item]) -> str | None:
     """A hash of the images' content, in their order; None of no images."""
     digest = hashlib.sha256()
     for item in items:
-        digest.update(item.path.read_bytes() if item.path is not None else str(item.id).encode())
+        digest.update(item.content())
     return digest.hexdigest() if items else None
 
 

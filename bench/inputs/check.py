@@ -12,36 +12,61 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-from PIL import Image
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
-from bench.inputs.items import Item, choose_items, list_items
-from bench.record import Dataset
+from bench.functions import is_function
+from bench.inputs.images import ORIENTATION, decoding, open_picture
+from bench.inputs.item import Item
+from bench.inputs.items import choose_items, list_items
+from bench.inputs.preprocess import own_function
+from bench.postprocess.apply import load_postprocess
+from bench.record import Dataset, Model
 
 CALIBRATION_KEY = "optimization_config.calib_images_dir or calib_dataset"
+NAMED = 5  # of the images that cannot be used
+LeftOut: TypeAlias = "tuple[tuple[int, str], ...]"
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND"}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many images will be evaluated, and which are left out."""
+
+    count: int
+    left_out: LeftOut
 
 
 def check_data(
     dataset: Dataset,
-    num_images: int,
+    num_images: int | None,
     calibration: Dataset | None,
     num_calibration: int | None,
     batch: int = 1,
     seed: int = 0,
-) -> int:
-    """The number of images that will be evaluated; raises DataError for the first that cannot be."""
+    max_corrupt: int = 0,
+) -> Checked:
+    """What will be evaluated; raises DataError where more than `max_corrupt` images cannot be."""
     items = list_items(dataset, num_images)
-    _check_images(items)
+    left_out = _problems(items)
+    if len(left_out) > max_corrupt or len(left_out) == len(items):
+        raise DataError(_told(left_out, len(items), max_corrupt))
+    unusable = {number for number, _ in left_out}
+    items = tuple(item for item in items if item.id not in unusable)
     if calibration is not None and calibration.format != "synthetic":
         try:
             _check_calibration(items, choose_items(list_items(calibration, None), num_calibration, seed), batch)
         except DataError as error:
             raise CalibrationError(str(error)) from error
-    return len(items)
+    return Checked(len(items), left_out)
+
+
+def check_preprocessing(name: str) -> None:
+    """A ConfigError where it is a function of the user's own that cannot be called."""
+    if is_function(name):
+        own_function(name)
 
 
 class CalibrationError(DataError):
@@ -51,7 +76,8 @@ class CalibrationError(DataError):
 def _check_calibration(evaluated: Sequence[Item], ours: Sequence[Item], batch: int) -> None:
     if len(ours) < batch:
         raise DataError(f"{len(ours)} calibration images do not fill one batch of calib_batch_size {batch}")
-    _check_images(ours)
+    if problems := _problems(ours):
+        raise DataError(_told(problems, len(ours), 0))
     refuse_overlap(evaluated, ours)
 
 
@@ -60,46 +86,62 @@ def refuse_overlap(evaluated: Sequence[Item], calibration: Sequence[Item]) -> No
     by_size = defaultdict(list)
     for item in evaluated:
         if item.path is not None:
-            by_size[item.path.stat().st_size].append(item.path)
+            by_size[item.bytes_count].append(item)
     for item in calibration:
         if item.path is None:
             continue
-        for other in by_size.get(item.path.stat().st_size, ()):
-            if _digest(other) == _digest(item.path):
+        for other in by_size.get(item.bytes_count, ()):
+            if _digest(other) == _digest(item):
                 raise DataError(
-                    f"{item.path}: calibrated on and evaluated ({other}); calibrate on images of another split"
+                    f"{item.place}: calibrated on and evaluated ({other.place}); calibrate on images of another split"
                 )
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _digest(item: Item) -> str:
+    return hashlib.sha256(item.content()).hexdigest()
 
 
-def _check_images(items: Iterable[Item]) -> None:
+def _problems(items: Iterable[Item]) -> LeftOut:
+    """The images that cannot be used, by id, each with what is wrong."""
+    files = [item for item in items if item.path is not None]
     with ThreadPoolExecutor(usable_cores()) as pool:
-        for problem in pool.map(_problem, (item.path for item in items if item.path is not None)):
-            if problem:
-                raise DataError(problem)
+        found = zip(files, pool.map(_problem, files), strict=True)
+        return tuple((item.id, problem) for item, problem in found if problem is not None)
 
 
-def _problem(path: Path) -> str | None:
-    """What is wrong with a file. A file without its end marker is decoded to see whether anything is missing."""
+def _told(problems: LeftOut, count: int, allowed: int) -> str:
+    """One message for all of them; the first ones are named."""
+    first = "; ".join(problem for _, problem in problems[:NAMED])
+    if len(problems) == 1 and not allowed:
+        return first
+    more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
+    return f"{len(problems)} of {count} images cannot be used, max_corrupt_images allows {allowed}: {first}{more}"
+
+
+def _problem(item: Item) -> str | None:
+    """What is wrong with an image. One without its end marker is decoded to see whether anything is missing."""
     try:
-        with Image.open(path) as image:
+        with decoding(item), open_picture(item) as image:
+            turned = image.getexif().get(ORIENTATION, 1) > 4
+            sizes = {image.size[::-1], image.size if turned else image.size[::-1]}
             marker = END_MARKERS.get(image.format or "")
-            if marker is None or marker not in _tail(path):
+            if marker is None or marker not in _tail(item):
                 image.load()
-    except FileNotFoundError:
-        return f"{path}: no such image"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"{path}: cannot be decoded: {error}"
+    except DataError as error:
+        return str(error)
+    if item.size is not None and item.size not in sizes:
+        width, height = image.size
+        return f"{item.place}: has {width} x {height} pixels, and its annotation says {item.size[1]} x {item.size[0]}"
     return None
 
 
-def _tail(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - 64))
-        return file.read()
+def _tail(item: Item) -> bytes:
+    if item.path is None:
+        return b""
+    end = item.span[1] if item.span is not None else item.path.stat().st_size
+    with item.path.open("rb") as file:
+        file.seek(max(0, end - 64))
+        return file.read(min(64, end))
 
 
 def main() -> int:
@@ -107,19 +149,24 @@ def main() -> int:
     request = json.loads(sys.stdin.readline())
     calibration = request["calibration"]
     try:
-        count = check_data(
+        check_preprocessing(request["preprocess"])
+        if request["postprocessed"] is not None:
+            load_postprocess(Model.model_validate(request["postprocessed"]))
+        checked = check_data(
             Dataset.model_validate(request["dataset"]),
             request["num_images"],
             None if calibration is None else Dataset.model_validate(calibration),
             request["num_calibration"],
             request["calib_batch_size"],
             request["seed"],
+            request["max_corrupt"],
         )
     except BenchError as error:
         key = CALIBRATION_KEY if isinstance(error, CalibrationError) else "benchmark_config"
-        print(json.dumps({"error": str(error), "key": key}))
+        told = str(error) if str(error).startswith("model_config.") else f"{key}: {error}"
+        print(json.dumps({"error": told}))
         return error.exit_code
-    print(json.dumps({"num_images": count}))
+    print(json.dumps({"num_images": checked.count, "left_out": checked.left_out}))
     return 0
 
 

@@ -1,50 +1,78 @@
-"""Decode, resize and preprocess images."""
+"""Pictures out of files: decoded, turned upright, in RGB."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bench.backends.base import Array
 from bench.errors import DataError
-from bench.inputs.items import Item
+from bench.inputs.item import Channels, Item
+from bench.inputs.preprocess import preprocess
 
-PREPROCESS: Mapping[str, Callable[[Array], Array]] = {
-    "raw": lambda pixels: pixels,  # 0..255
-    "inception": lambda pixels: pixels.astype(np.float32) / np.float32(127.5) - np.float32(1),  # -1..1
-    "vgg": lambda pixels: pixels.astype(np.float32) - np.array([123.68, 116.78, 103.94], np.float32),
-}
+ORIENTATION = 0x0112  # the EXIF tag
+UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
-def read_pixels(path: Path, image_shape: tuple[int, int] | None) -> Array:
-    """RGB pixels, uint8 [height, width, 3]; the whole image resized bilinearly where a shape is given."""
+@contextmanager
+def decoding(item: Item) -> Iterator[None]:
+    """What goes wrong with a file, as a DataError that names it."""
     try:
-        with Image.open(path) as image:
-            rgb = image.convert("RGB")
+        yield
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such image") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be decoded: {error}") from error
-    if image_shape is not None and rgb.size != image_shape[::-1]:
-        rgb = rgb.resize(image_shape[::-1], Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
+        raise DataError(f"{item.place}: no such image") from error
+    except UNDECODABLE as error:
+        raise DataError(f"{item.place}: cannot be decoded: {error}") from error
 
 
-def random_pixels(index: int, image_shape: tuple[int, int], seed: int) -> Array:
-    """A synthetic image: seeded noise, different for each index."""
+def open_picture(item: Item) -> Image.Image:
+    """Its file as Pillow opens it, not yet decoded."""
+    if item.path is None or item.span is None:
+        return Image.open(item.path or "")
+    return Image.open(io.BytesIO(item.content()))
+
+
+def read_picture(item: Item) -> Image.Image:
+    """An RGB picture as people look at it: turned as its EXIF orientation says.
+
+    Where an annotation says its size and the stored pixels have it, they are taken as they are stored: this is what
+    was annotated.
+    """
+    with decoding(item), open_picture(item) as image:
+        as_stored = item.size is not None and image.size == item.size[::-1]
+        if not as_stored and image.getexif().get(ORIENTATION, 1) != 1:
+            return _rgb(ImageOps.exif_transpose(image))
+        return _rgb(image)
+
+
+def random_pixels(
+    index: int, image_shape: tuple[int, int], seed: int, statistics: tuple[Channels, Channels] | None = None
+) -> Array:
+    """A synthetic image: seeded noise, different for each index; all values alike, or mean and deviation by channel."""
     generator = np.random.default_rng((seed, index))
-    return generator.integers(0, 256, (*image_shape, 3), np.uint8)
+    if statistics is None:
+        return generator.integers(0, 256, (*image_shape, 3), np.uint8)
+    drawn = generator.normal(*statistics, (*image_shape, 3))
+    return np.rint(drawn).clip(0, 255).astype(np.uint8)
 
 
 def load_image(
-    item: Item, image_shape: tuple[int, int] | None, preprocess: str, dtype: np.dtype[np.generic], seed: int
+    item: Item, image_shape: tuple[int, int] | None, name: str, dtype: np.dtype[np.generic], seed: int
 ) -> Array:
-    """One image as the model takes it, [height, width, 3]."""
-    if item.path is not None:
-        pixels = read_pixels(item.path, image_shape)
-    else:
-        pixels = random_pixels(item.id, image_shape or (1, 1), seed)
-    return PREPROCESS[preprocess](pixels).astype(dtype, copy=False)
+    """One image as the model takes it, [height, width, 3], preprocessed as `name` says."""
+    if item.path is None:
+        return preprocess(
+            random_pixels(item.id, image_shape or (1, 1), seed, item.statistics), image_shape, name, dtype
+        )
+    return preprocess(read_picture(item), image_shape, name, dtype)
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Grey, CMYK and palettes converted; an alpha channel dropped; 16 bits cut to their upper 8."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")

@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from bench.errors import DataError
+from bench.inputs.annotations import read_annotations, sizes_by_id
+from bench.inputs.item import Item
+from bench.inputs.labelled import folder_items, label_items, table_items
+from bench.inputs.tfrecords import record_items
 from bench.record import Dataset
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
-@dataclass(frozen=True)
-class Item:
-    """One image; `path` is None for a synthetic one."""
-
-    id: int
-    path: Path | None
-    label: int | None = None
-
-
 def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
-    """The first `limit` images, in the order of their ids, lines or names; all where it is None."""
+    """The first `limit` images, in the order of their ids, lines or names; all where it is None.
+
+    Those that the dataset leaves out are not among them.
+    """
     if dataset.format == "synthetic":
-        return tuple(Item(i, None) for i in range(limit or 0))
-    reader = {"coco": _coco, "labels": _labels, "images": _images}[dataset.format]
+        statistics = None if dataset.mean is None or dataset.deviation is None else (dataset.mean, dataset.deviation)
+        return tuple(Item(i, None, statistics=statistics) for i in range(limit or 0))
+    left_out = {number for number, _ in dataset.left_out}
     try:
-        items = reader(dataset)[:limit]
+        items = tuple(islice((item for item in READERS[dataset.format](dataset) if item.id not in left_out), limit))
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"dataset {dataset.name!r}: cannot be read: {error}") from error
     if not items:
-        raise DataError(f"dataset {dataset.name!r}: no images in {dataset.images_dir!r}")
-    return tuple(items)
+        raise DataError(f"dataset {dataset.name!r}: no images in {dataset.pattern or dataset.images_dir!r}")
+    return items
 
 
 def choose_items(items: Sequence[Item], count: int | None, seed: int) -> tuple[Item, ...]:
@@ -46,56 +43,23 @@ def choose_items(items: Sequence[Item], count: int | None, seed: int) -> tuple[I
     return tuple(items[index] for index in chosen)
 
 
-def read_annotations(path: str) -> dict[str, Any]:
-    """COCO annotations: an object with images, annotations and categories."""
-    try:
-        data = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not an annotation file: {error}") from error
-    missing = (
-        [key for key in ("images", "annotations", "categories") if key not in data] if _is_object(data) else ["all"]
-    )
-    if missing:
-        raise DataError(f"{path}: not COCO annotations: {', '.join(missing)} missing")
-    return dict(data)
-
-
-def _is_object(data: Any) -> bool:
-    return isinstance(data, dict)
-
-
-def _coco(dataset: Dataset) -> list[Item]:
+def _coco(dataset: Dataset) -> Iterator[Item]:
     path = dataset.annotation_path or ""
-    data = read_annotations(path)
     folder = Path(dataset.images_dir or "")
-    try:
-        items = [Item(int(image["id"]), folder / image["file_name"]) for image in data["images"]]
-        strays = {a["image_id"] for a in data["annotations"]} - {item.id for item in items}
-    except KeyError as error:
-        raise DataError(f"{path}: an image or annotation has no {error}") from error
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{path}: an image or annotation is not as COCO's are: {error}") from error
-    if strays:
-        raise DataError(
-            f"{path}: annotations name {len(strays)} images that it does not list, such as id {min(strays)}"
-        )
-    return sorted(items, key=lambda item: item.id)
+    images = sizes_by_id(read_annotations(path), path)
+    return (Item(number, folder / name, size=size) for number, (name, size) in sorted(images.items()))
 
 
-def _labels(dataset: Dataset) -> list[Item]:
-    path = Path(dataset.labels_path or "")
-    folder = Path(dataset.images_dir or path.parent)
-    items = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        name, _, label = line.rpartition(" ")
-        if not name or not label.isdecimal():
-            raise DataError(f"{path}:{number}: {line!r}: a line is a path, a space and a label from 0 on")
-        items.append(Item(number, folder / name, int(label)))
-    return items
-
-
-def _images(dataset: Dataset) -> list[Item]:
+def _images(dataset: Dataset) -> Iterator[Item]:
     files = sorted(f for f in Path(dataset.images_dir or "").iterdir() if f.suffix.lower() in SUFFIXES)
-    return [Item(number, file) for number, file in enumerate(files)]
+    return (Item(number, file) for number, file in enumerate(files))
+
+
+READERS: Mapping[str, Callable[[Dataset], Iterator[Item]]] = {
+    "coco": _coco,
+    "images": _images,
+    "labels": label_items,
+    "csv": table_items,
+    "folders": folder_items,
+    "tfrecords": record_items,
+}

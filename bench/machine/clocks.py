@@ -1,29 +1,23 @@
-"""GPU clocks: what holds them, as far as NVML tells, and a lock that is always taken off again.
-
-Nothing calls `locked_clocks` unless its user asked for it. NVML cannot be asked whether clocks are locked.
-"""
+"""What holds a GPU's clocks, as far as NVML tells. It cannot be asked whether they are locked."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from types import FrameType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.errors import BenchError, ConfigError
 from bench.machine.reading import Reading
-from bench.telemetry import NO_THROTTLING, ClockPolicy, reasons_of
+from bench.telemetry import NO_THROTTLING, ClockLock, ClockPolicy, reasons_of
 
 ENOUGH = 5  # readings of a GPU at work
 AT_MAXIMUM = 0.98  # clocks come in steps of 15 MHz or less: under 2 % of any maximum above 750 MHz
-ENDINGS = (signal.SIGTERM, signal.SIGHUP)
-STILL_LOCKED = "GPU clocks may still be locked: {}; run nvidia-smi --reset-gpu-clocks"
 
 
-def policy(gpu: Mapping[str, Any], readings: Sequence[Reading]) -> tuple[ClockPolicy, str]:
-    """What holds the SM clock, and what that rests on."""
+def policy(
+    gpu: Mapping[str, Any], readings: Sequence[Reading], lock: ClockLock | None = None
+) -> tuple[ClockPolicy, str]:
+    """What holds the SM clock, and what that rests on; `lock` is the one that this run asked for."""
+    if lock is not None and lock.refused is None:
+        return "locked", f"by this run, {lock.where()}"
     chosen, default = gpu.get("application_sm_clock_mhz"), gpu.get("default_sm_clock_mhz")
     if chosen is not None and default is not None and chosen != default:
         return "application", f"application clock {chosen:g} MHz, default {default:g} MHz"
@@ -53,69 +47,3 @@ def _by_movement(clocks: set[float], gpu: Mapping[str, Any]) -> tuple[ClockPolic
 
 def _reasons(reading: Reading) -> tuple[str, ...]:
     return reasons_of(reading.event_reasons or 0)
-
-
-@contextlib.contextmanager
-def locked_clocks(nvml: Any, handle: Any, mhz: int) -> Iterator[None]:
-    """Hold the GPU's clocks at `mhz` (root only), and let go whatever happens; SIGKILL alone leaves them locked.
-
-    Refused where any process uses the GPU, and where the driver does not tell: the lock would hold for that too.
-    """
-    _refuse_shared(nvml, handle)
-    locked = False
-    with _signals_as_exceptions():
-        try:
-            _set(nvml, handle, mhz)
-            locked = True
-            yield
-        finally:
-            _reset(nvml, handle, locked)
-
-
-def _refuse_shared(nvml: Any, handle: Any) -> None:
-    try:
-        processes = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
-    except nvml.NVMLError as error:
-        raise ConfigError(f"GPU clocks are not locked: cannot tell whether others use the GPU: {error}") from error
-    if processes:
-        pids = ", ".join(str(process.pid) for process in processes)
-        raise ConfigError(f"GPU clocks are not locked: others use the GPU: pid {pids}")
-
-
-def _set(nvml: Any, handle: Any, mhz: int) -> None:
-    try:
-        nvml.nvmlDeviceSetGpuLockedClocks(handle, mhz, mhz)
-    except nvml.NVMLError as error:
-        raise ConfigError(f"GPU clocks cannot be locked at {mhz} MHz: {error}") from error
-
-
-def _reset(nvml: Any, handle: Any, locked: bool) -> None:
-    """Take the lock off, undisturbed by a second signal; one that was refused is taken off too, in case it held."""
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, (*ENDINGS, signal.SIGINT))
-    try:
-        nvml.nvmlDeviceResetGpuLockedClocks(handle)
-    except nvml.NVMLError as error:
-        if locked:
-            raise BenchError(STILL_LOCKED.format(error)) from error
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-
-@contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
-    """A signal that would end the process at once ends it through its `finally` clauses instead."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    replaced = [number for number in ENDINGS if signal.getsignal(number) == signal.SIG_DFL]
-    for number in replaced:
-        signal.signal(number, _leave)
-    try:
-        yield
-    finally:
-        for number in replaced:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

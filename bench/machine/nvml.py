@@ -161,19 +161,29 @@ class Gpu:
 
 @dataclass
 class Owners:
-    """Tells the worker's processes on a GPU from others.
+    """Tells the worker's processes on a GPU from others, and from those of other workers of the same run.
 
     In a container the driver may list pids of the host, which mean nothing here. Then the one unknown process that came
     after the worker began is taken for the worker.
     """
 
     worker: int | None = None
+    ours: frozenset[int] = frozenset()  # other workers of the same run: their pids here, or as the driver lists them
+    waiting: int = 0  # the most of these that were there at once
+    found: set[int] = field(default_factory=set)  # the worker's, as the driver lists them
     identified_by: str | None = None
     _before: set[int] = field(default_factory=set)
     _assumed: int | None = None
 
     def split(self, processes: Mapping[int, int | None]) -> tuple[dict[int, int | None], dict[int, int | None]]:
-        """The worker's, and the others."""
+        """The worker's, and strangers'."""
+        waiting = {pid for pid in processes if pid in self.ours or _session(pid) in self.ours}
+        self.waiting = max(self.waiting, len(waiting))
+        own, others = self._split({pid: used for pid, used in processes.items() if pid not in waiting})
+        self.found |= set(own)
+        return own, others
+
+    def _split(self, processes: Mapping[int, int | None]) -> tuple[dict[int, int | None], dict[int, int | None]]:
         if self.worker is None:
             self._before |= set(processes)
             return {}, dict(processes)

@@ -6,20 +6,22 @@ Whatever goes wrong with it, the case goes on, and the record says why there is 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
-from bench.machine.reading import Sampled, decode
+from bench.machine.reading import Sampled, Task, decode
 from bench.machine.summaries import summarize
 from bench.machine.timeline import Timeline
-from bench.telemetry import Telemetry
+from bench.record import Case
+from bench.telemetry import ClockLock, Telemetry
 
 READY_S = 10.0  # nvmlInit takes seconds where no persistence daemon runs
 IDLE_S = 1.0
@@ -27,23 +29,37 @@ END_S = 10.0  # it gives way to everything, and a busy machine lets it wait
 
 
 class Observer:
-    """A context: the sampler lives within it."""
+    """A context: the sampler lives within it.
 
-    def __init__(self, wants_gpu: bool, variables: Mapping[str, str]) -> None:
+    `ours` are the pids of other workers of the same run that are alive, the `worker_pids` of their observers: they wait
+    on the GPU, and are no strangers. Without a period nothing is read.
+    """
+
+    def __init__(
+        self,
+        wants_gpu: bool,
+        variables: Mapping[str, str],
+        period_s: float | None = 0.1,
+        ours: Collection[int] = (),
+        lock: ClockLock | None = None,
+    ) -> None:
         self.timeline = Timeline()
         self.sampled = Sampled()
-        self._wants_gpu = wants_gpu
-        self._variables = variables
+        self._wants_gpu, self._variables, self._period_s = wants_gpu, variables, period_s
+        self._ours, self._lock = tuple(ours), lock
+        self._worker: int | None = None
         self._worker_ns: int | None = None
         self._output = -1
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Observer:
-        command = [sys.executable, "-m", "bench.sampler", "--parent", str(os.getpid())]
+        if self._period_s is None:
+            return self
         try:
             self._output = os.memfd_create("telemetry")  # in memory: nothing is written to a disk, or left there
+            task = Task(os.getpid(), self._output, self._wants_gpu, self._period_s, self._ours)
             self._process = subprocess.Popen(
-                [*command, "--output", str(self._output), *(["--gpu"] if self._wants_gpu else [])],
+                [sys.executable, "-m", "bench.sampler", json.dumps(task._asdict())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
@@ -65,6 +81,15 @@ class Observer:
     def pid(self) -> int | None:
         return self._process.pid if self._process else None
 
+    @property
+    def worker_pids(self) -> frozenset[int]:
+        """Under which pids the driver listed the worker, once the context has ended; its own where that is not known.
+
+        Not both: in a container, the driver's pids and those of here may be the same numbers for different processes.
+        """
+        here = () if self._worker is None else (self._worker,)
+        return frozenset(self.sampled.facts.get("worker_pids", here))
+
     def settle(self) -> None:
         """Wait until a GPU is open, and let it be read for a second before there is a worker."""
         if not self._wants_gpu or self._process is None or self._process.stdout is None:
@@ -78,6 +103,8 @@ class Observer:
         self._worker_ns = time.monotonic_ns()
 
     def worker(self, pid: int) -> None:
+        """The worker was started."""
+        self._worker = pid
         self._order(f"worker {pid}")
 
     def phase(self, name: str) -> None:
@@ -95,11 +122,14 @@ class Observer:
 
     def telemetry(self, parts: Mapping[str, Any]) -> Telemetry:
         """What was read, once the sampler has ended."""
+        if self._period_s is None:
+            return Telemetry(clock_lock=self._lock, absent={"readings": "benchmark_config.telemetry is false"})
         begin_ns = self._worker_ns if self._worker_ns is not None else time.monotonic_ns()
         try:
-            return summarize(self.sampled, self.timeline.spans, begin_ns, parts)
+            return summarize(self.sampled, self.timeline.spans, begin_ns, parts, self._lock)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            return Telemetry(failed=f"the readings make no sense: {type(error).__name__}: {error}")
+            failed = f"the readings make no sense: {type(error).__name__}: {error}"
+            return Telemetry(failed=failed, clock_lock=self._lock)
 
     def _order(self, order: str) -> None:
         if self._process is None or self._process.stdin is None:
@@ -126,6 +156,17 @@ class Observer:
                 self.sampled.failed = f"the sampler wrote what cannot be read: {error}"
         if not self.sampled.ended and self.sampled.failed is None:
             self.sampled.failed = "the sampler did not end when told to" if hung else _how(process.returncode)
+
+
+def observer_of(
+    case: Case,
+    on_gpu: bool,
+    variables: Mapping[str, str],
+    ours: Collection[int] = (),
+    lock: ClockLock | None = None,
+) -> Observer:
+    """The observer that a case asks for."""
+    return Observer(on_gpu, variables, case.telemetry_period_s if case.telemetry else None, ours, lock)
 
 
 def _ended(process: subprocess.Popen[bytes]) -> int | None:

@@ -8,6 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
+class Task(NamedTuple):
+    """What a sampler is to do."""
+
+    parent: int  # pid; the sampler ends with it
+    output: int  # file descriptor
+    gpu: bool = False  # whether the worker computes on one
+    period_s: float = 0.1  # between readings
+    ours: tuple[int, ...] = ()  # other workers of the same run, as pids of this namespace or as the driver lists them
+
+
 class Reading(NamedTuple):
     """What was read at one moment; None: not looked at this time, or refused."""
 

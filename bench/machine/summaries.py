@@ -10,7 +10,17 @@ from bench.machine.clocks import policy
 from bench.machine.energy import energies
 from bench.machine.reading import Reading, Sampled
 from bench.machine.timeline import EDGE_NS, MEASURED, Span, change
-from bench.telemetry import NO_THROTTLING, ForeignProcess, GpuState, Summary, Telemetry, Trace, Window, reasons_of
+from bench.telemetry import (
+    NO_THROTTLING,
+    ClockLock,
+    ForeignProcess,
+    GpuState,
+    Summary,
+    Telemetry,
+    Trace,
+    Window,
+    reasons_of,
+)
 
 Item = TypeVar("Item")
 
@@ -24,11 +34,17 @@ IDLE_LEAST_S = 0.5
 RATE_NS = 50_000_000
 
 
-def summarize(sampled: Sampled, spans: Sequence[Span], worker_ns: int, parts: Mapping[str, Any]) -> Telemetry:
+def summarize(
+    sampled: Sampled,
+    spans: Sequence[Span],
+    worker_ns: int,
+    parts: Mapping[str, Any],
+    lock: ClockLock | None = None,
+) -> Telemetry:
     """All that is kept; `parts` are the record's, for the times of its loops. Without readings, what was refused."""
     readings = sampled.readings
     spans = sorted(spans, key=lambda span: (span.begin_ns, -span.end_ns))
-    gpu = _gpu(sampled, worker_ns)
+    gpu = _gpu(sampled, worker_ns, lock)
     return Telemetry(
         failed=sampled.failed,
         period_s=sampled.facts.get("period_s"),
@@ -38,6 +54,8 @@ def summarize(sampled: Sampled, spans: Sequence[Span], worker_ns: int, parts: Ma
         windows=tuple(_window(span, readings, worker_ns) for span in spans),
         energy=energies(sampled, spans, parts, gpu.idle_power_w) if gpu is not None else (),
         foreign=_foreign(readings, spans, worker_ns),
+        waiting_workers=sampled.facts.get("waiting_workers", 0),
+        clock_lock=lock,
         trace=trace(readings, spans, worker_ns),
         cpu_mhz_source=sampled.facts.get("mhz_source"),
         absent=_absent(sampled),
@@ -66,14 +84,14 @@ def _sampler_share(sampled: Sampled) -> float | None:
     return round(sampled.cpu_s / seconds, 4) if seconds else None
 
 
-def _gpu(sampled: Sampled, worker_ns: int) -> GpuState | None:
+def _gpu(sampled: Sampled, worker_ns: int, lock: ClockLock | None) -> GpuState | None:
     facts = sampled.facts.get("gpu")
     if facts is None:
         return None
     idle = [r for r in sampled.readings if r.time_ns <= worker_ns]
     seconds = (idle[-1].time_ns - idle[0].time_ns) / 1e9 if idle else 0.0
     powers = [r.power_w for r in idle if r.power_w is not None]
-    held, reason = policy(facts, sampled.readings)
+    held, reason = policy(facts, sampled.readings, lock)
     return GpuState(
         **facts,
         clock_policy=held,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from bench.conversion import Kernel, Owner, Profile
@@ -14,6 +15,7 @@ from bench.measure.kernels import precision_of, uses_tensor_cores
 from bench.measure.xplane import Event, Line, XSpace, load_spaces, read_lines
 
 STEP = "bench_step"
+BEGUN = "TRTEngineOp::ComputeAsync"
 EXECUTED = "TRTEngineOp::ExecuteTrtEngine"
 FELL_BACK = "TRTEngineOp::ExecuteNativeSegment"
 BUILT = "TRTEngineOp::BuildEngine"
@@ -86,7 +88,7 @@ class _Sums:
     """What the sessions add up to."""
 
     def __init__(self) -> None:
-        self.steps = self.wall = self.gpu = self.kernel = 0
+        self.steps = self.wall = self.gpu = self.kernel = self.retried = 0
         self.events: Counter[str] = Counter()
         self.launches: Counter[tuple[str, Owner]] = Counter()
         self.kernel_ns: Counter[tuple[str, Owner]] = Counter()
@@ -105,6 +107,7 @@ class _Sums:
         self.wall += total(steps) if marks else _span(lines)
         within = steps if marks else ALWAYS
         self.events.update(e.name for line in host for e in line.events if contains(within, e.start))
+        self.retried += sum(contains(within, start) for line in host for start in _retried(line))
         self._add_gpu([event for event in on_gpu if contains(within, event.start)], within, _Owners(host))
 
     def _add_gpu(self, events: Iterable[Event], within: list[Interval], owners: _Owners) -> None:
@@ -168,12 +171,20 @@ def _profile(spaces: Iterable[XSpace], inferences: int) -> Profile:
         tensor_core_ns=sum(kernel.ns for kernel in kernels if kernel.tensor_core),
         copies_ns=dict(sums.copies_ns.most_common()),
         copies_bytes={kind: sums.copies_bytes[kind] for kind, _ in sums.copies_ns.most_common()},
-        engine_executions=sums.events[EXECUTED],
+        engine_executions=sums.events[EXECUTED] - sums.retried,
         native_executions=sums.events[FELL_BACK],
         engine_builds=sums.events[BUILT],
         precision_ns=dict(precisions.most_common()),
         kernels=(*kernels[:KERNELS_KEPT], *_others(kernels[KERNELS_KEPT:])),
     )
+
+
+def _retried(thread: Line) -> list[int]:
+    """When engines were executed that failed: the same call of the op then ran the native segment."""
+    marks = sorted((e.start, e.name) for e in thread.events if e.name in (BEGUN, EXECUTED, FELL_BACK))
+    if not any(name == BEGUN for _, name in marks):  # calls are not told apart
+        return []
+    return [start for (start, first), (_, second) in pairwise(marks) if (first, second) == (EXECUTED, FELL_BACK)]
 
 
 def _others(kernels: Iterable[Kernel]) -> list[Kernel]:

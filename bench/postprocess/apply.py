@@ -1,20 +1,19 @@
-"""The postprocess of a case, found and checked; a metric that sees what it makes of the outputs."""
+"""The postprocess of a case, found and checked, and what else is done to outputs before they are judged."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from bench.backends.base import Array, Arrays, Signature, TensorSpec
 from bench.errors import ConfigError, ModelError
 from bench.functions import load_function
-from bench.inputs.batches import Batch
 from bench.postprocess import NAMED
 from bench.postprocess.boxes import Shape, to_relative
-from bench.record import Accuracy, Model
+from bench.record import Model
 
 PARAMETERS = ("outputs", "image_shape")
 KEY = "model_config.postprocess"
@@ -28,31 +27,6 @@ GIVEN: Mapping[str, Mapping[str, tuple[int | None, ...]]] = {
     "classification": {"probabilities": (None, None)},
 }
 Process = Callable[[Arrays, Shape], Arrays]
-
-
-class Metric(Protocol):
-    """What judges a pass."""
-
-    def add(self, batch: Batch, outputs: Arrays) -> None: ...
-
-    def result(self) -> Accuracy: ...
-
-
-class Postprocessed:
-    """A metric of what a model's postprocess, box format and class map make of its outputs."""
-
-    def __init__(self, metric: Metric, process: Process) -> None:
-        self._metric = metric
-        self._process = process
-
-    def add(self, batch: Batch, outputs: Arrays) -> None:
-        """Take one batch's raw outputs in."""
-        height, width = batch.images.shape[1:3]
-        self._metric.add(batch, self._process(outputs, (height, width)))
-
-    def result(self) -> Accuracy:
-        """The metric's own."""
-        return self._metric.result()
 
 
 def judged_signature(model: Model, signature: Signature) -> Signature:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.record import Record
+from bench.record import Dataset, Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
 from bench.report.repeated import measured_how
@@ -256,7 +256,9 @@ def _input_notes(record: Record) -> Iterator[str]:
     if case.model.random_weights:
         yield f"{case.model.name} has random weights: its speed is measured, its accuracy is not"
     if case.dataset.format == "synthetic":
-        yield f"{case.dataset.name}: synthetic images, not photographs"
+        yield f"{case.dataset.name}: synthetic images, not photographs{_statistics(case.dataset)}"
+    if left_out := case.dataset.left_out:
+        yield f"{case.dataset.name}: {len(left_out)} images are left out, of which the first: {left_out[0][1]}"
     for name, count in (record.edits or {}).items():
         if not count:
             yield f"{case.model.name}: the edit {name} found nothing to change"
@@ -266,7 +268,16 @@ def _case_notes(column: Column) -> Iterator[str]:
     record = column.record
     yield from _backend_notes(record, column.broken)
     yield from record.stages.diagnoses() if record.stages else ()
+    if record.profile_absent is not None:
+        yield f"no profile: {record.profile_absent}"
     yield from record.notes
+
+
+def _statistics(dataset: Dataset) -> str:
+    if dataset.mean is None or dataset.deviation is None:
+        return ""
+    mean, deviation = (" ".join(f"{value:g}" for value in values) for values in (dataset.mean, dataset.deviation))
+    return f", drawn with mean {mean} and deviation {deviation}"
 
 
 def _backend_notes(record: Record, broken: str | None) -> Iterator[str]:

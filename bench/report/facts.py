@@ -8,6 +8,7 @@ from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
 from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
+from bench.telemetry import Telemetry
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -135,11 +136,28 @@ def machine_facts(record: Record) -> Facts:
             ("clock policy", None if gpu is None else f"{gpu.clock_policy}: {gpu.clock_policy_reason}"),
             *((name, f"{s.min:g} to {s.max:g}, median {s.median:g}") for name, s in fields.items()),
             *energies,
+            ("cores busy, by all processes", None if measured is None else _number(measured.busy_cores)),
+            ("cores busy, by this case", None if measured is None else _number(measured.worker_cores)),
             ("CPU time stolen by the hypervisor", stolen),
+            ("clock lock", _lock(telemetry)),
+            ("workers that waited on the GPU", _count(telemetry.waiting_workers or None)),
             ("other processes on the GPU", ", ".join(str(process.pid) for process in telemetry.foreign) or None),
             ("telemetry", telemetry.failed),
         ]
     )
+
+
+def _lock(telemetry: Telemetry) -> str | None:
+    """What became of the lock that was asked for."""
+    lock, measured = telemetry.clock_lock, telemetry.window()
+    if lock is None:
+        return None
+    if lock.refused is not None:
+        return f"refused {lock.where()}: {lock.refused}"
+    clocks = None if measured is None else measured.fields.get("sm_clock_mhz")
+    if clocks is not None and lock.differs(clocks):
+        return f"{lock.where()}, and the SM clock was {clocks.median:g} MHz"
+    return f"{lock.where()}, held"
 
 
 def phase_facts(record: Record) -> Facts:
@@ -188,6 +206,10 @@ def _backend(backend: str, requested: str) -> str:
 
 def _count(value: int | None) -> str | None:
     return None if value is None else str(value)
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else significant(value, 3)
 
 
 def _size(value: int | None) -> str | None:

@@ -12,20 +12,15 @@ TIMELINE = "latency-over-time"
 
 def comparison_files(comparisons: Sequence[Comparison], what: str) -> list[str]:
     """For each comparison the name of its picture."""
-    return _files([comparison.id for comparison in comparisons], what)
+    return files([comparison.id for comparison in comparisons], what)
 
 
 def case_files(comparisons: Sequence[Comparison], what: str) -> list[str]:
     """The same for each case, those of the first comparison first."""
-    return _files([column.record.case.id for comparison in comparisons for column in comparison.columns], what)
+    return files([column.record.case.id for comparison in comparisons for column in comparison.columns], what)
 
 
-def group_files(names: Sequence[str], what: str) -> list[str]:
-    """The same for groups of these names."""
-    return _files(names, what)
-
-
-def _files(ids: Sequence[str], what: str) -> list[str]:
+def files(ids: Sequence[str], what: str) -> list[str]:
     """Names that no two share."""
     names: list[str] = []
     for each in ids:

@@ -60,7 +60,7 @@ class Grid:
     lines: tuple[Line, ...]
     warnings: tuple[str, ...]  # why its cases must not be compared
     doubts: tuple[str, ...]  # what is not valid, and why
-    footnotes: tuple[str, ...]  # why single values are missing, by number
+    footnotes: tuple[str, ...]  # by number: why single values are missing, or where they come from
     unseen: tuple[str, ...]  # why whole rows are
     unbounded: tuple[str, ...]  # why values have no interval
     failures: tuple[str, ...]
@@ -168,8 +168,8 @@ def _line(row: Row, comparison: Comparison, footnotes: dict[str, None]) -> Line:
         Cell(_missing(row.name, reason, column, footnotes))
         if text is None
         else Cell(
-            text, text in best and _can_be_best(row, column), *_bounds(value, bounds),
-            doubt=DOUBT if row.name in column.doubtful else "",
+            text + _origin(row.name, column, footnotes), text in best and _can_be_best(row, column),
+            *_bounds(value, bounds), doubt=DOUBT if row.name in column.doubtful else "",
         )
         for text, value, bounds, reason, column in zip(texts, row.values, row.bounds, row.absent, columns, strict=True)
     )  # fmt: skip
@@ -226,9 +226,21 @@ def _missing(name: str, reason: str | None, column: Column, footnotes: dict[str,
         return FAILED
     if not reason:
         return NO_VALUE
-    footnote = plain(f"{name}: {reason}")
-    footnotes.setdefault(footnote)
-    return NO_VALUE + _mark(list(footnotes).index(footnote) + 1)
+    return NO_VALUE + _note(f"{name}: {reason}", footnotes)
+
+
+def _origin(name: str, column: Column, footnotes: dict[str, None]) -> str:
+    """A mark at a value that another run measured."""
+    conversion = column.record.conversion
+    if name != "conversion_s" or conversion is None or not conversion.cached:
+        return ""
+    return _note("conversion_s: converted earlier, taken from the cache: what it took then", footnotes)
+
+
+def _note(text: str, footnotes: dict[str, None]) -> str:
+    """The mark of a footnote; the same words are one."""
+    footnotes.setdefault(plain(text))
+    return _mark(list(footnotes).index(plain(text)) + 1)
 
 
 def _unseen(row: Row, columns: Sequence[Column]) -> str:

@@ -15,6 +15,7 @@ from bench.report.bars import ACCURACY, ENERGY, LATENCY, THROUGHPUT, draw_bars
 from bench.report.comparison import Comparison
 from bench.report.curves import draw_distribution, draw_trade_off
 from bench.report.filenames import TIMELINE, case_files, comparison_files
+from bench.report.rates import rate_drawings
 from bench.report.scaling import batch_size_drawings
 from bench.report.timeline import draw_timeline
 
@@ -53,6 +54,7 @@ def _drawings(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, Callable
     yield "energy.png", partial(draw_bars, comparisons, ENERGY)
     yield "accuracy-throughput.png", partial(draw_trade_off, comparisons)
     yield from batch_size_drawings(comparisons)
+    yield from rate_drawings(comparisons)
     for name, comparison in zip(comparison_files(comparisons, "latency-distribution"), comparisons, strict=True):
         yield name, partial(draw_distribution, comparison)
     cases = ((comparison.title, column) for comparison in comparisons for column in comparison.columns)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from bench.report.comparison import Column, Comparison, case_label
-from bench.report.filenames import group_files
+from bench.report.filenames import files
 from bench.report.grid import DOUBT
 from bench.report.marks import (
     DASHES,
@@ -46,7 +46,7 @@ class Group(NamedTuple):
 def batch_size_drawings(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, Callable[[], Figure | None]]]:
     """A picture for every model and dataset that was measured at several batch sizes."""
     groups = list(_groups(comparisons))
-    for name, group in zip(group_files([group.title for group in groups], "throughput-latency"), groups, strict=True):
+    for name, group in zip(files([group.title for group in groups], "throughput-latency"), groups, strict=True):
         yield name, partial(_draw, group)
 
 

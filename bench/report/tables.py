@@ -29,7 +29,7 @@ from bench.statistics import BOUNDED, METRICS
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",
-    "methodology", "valid", "not_valid_because", "doubtful",
+    "methodology", "valid", "not_valid_because", "doubtful", "cached",
 )  # fmt: skip
 COLUMNS_ON_SCREEN = 4
 LONGEST_NUMBER = 10
@@ -241,7 +241,7 @@ def _strong(cell: Cell) -> str:
 
 
 def _csv_case(column: Column) -> Iterable[str]:
-    case, failure = column.record.case, column.record.failure
+    case, failure, conversion = column.record.case, column.record.failure, column.record.conversion
     optimization = case.optimization
     reason = plain(f"broken: {column.broken}") if column.broken else ""
     if failure is not None:
@@ -251,4 +251,5 @@ def _csv_case(column: Column) -> Iterable[str]:
         optimization.precision_mode, case.dataset.name, str(case.batch_size), reason,
         str(column.record.methodology_version), "" if column.failed else str(not column.problems),
         plain("; ".join(problem.reason for problem in column.problems)), " ".join(sorted(column.doubtful)),
+        "" if conversion is None or conversion.cached is None else str(conversion.cached),
     )  # fmt: skip

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from bench.record import Record
 from bench.report.comparison import Column
 from bench.report.grid import DOUBT
-from bench.report.marks import label_of, logarithmic_where_it_is_wide, titled, wrap
+from bench.report.marks import label_of, logarithmic_where_it_is_wide, titled
 from bench.telemetry import NO_THROTTLING, Telemetry, reasons_of
+from bench.validity import BLOCKS, LEAST_IN_BLOCK
 
-BLOCKS = 21  # as validity.py cuts them
 OF = ("median_latency_ms",)  # what is not valid where this picture is not
 LOOP, WARM_UP = "measure: latency", "warm-up"
 BEFORE, DURING, LEVEL, THROTTLED = "#9a9a9a", "#0072b2", "#d55e00", "#f3c4c4"
@@ -70,7 +70,7 @@ def draw_timeline(title: str, column: Column) -> Figure | None:
     if any(shaded):
         axes[0].fill_between([], [], color=THROTTLED, label="clocks held down")
     axes[-1].set_xlabel("seconds since the first timed batch" + ("; grey: warm-up" if warm else ""))
-    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=3, frameon=False, fontsize=8)
+    axes[0].legend(loc="lower right", bbox_to_anchor=(1, 0.99), ncols=4, frameon=False, fontsize=8)
     processes = f" (the first of {len(record.repeats) + 1} processes)" if record.repeats else ""
     titled(figure, f"Latency over time: {label_of(column, OF)}{processes}", title, *_doubts(column))
     return figure
@@ -124,38 +124,29 @@ def _draw_latencies(
     for points, color in ((warm, BEFORE), (timed, DURING)):
         if points:
             axes.plot(*zip(*points, strict=True), linestyle="none", marker=".", markersize=2.5, color=color)
-    levels = list(_levels(timed))
-    if len(levels) > 1:
-        axes.step(
-            *zip(*levels, strict=True), where="pre", color=LEVEL, linewidth=1.6, label=f"median of {BLOCKS} blocks"
-        )
+    if levels := list(_levels(timed)):
+        look: dict[str, Any] = {"color": LEVEL, "linewidth": 1.6, "label": f"medians of {BLOCKS} blocks"}
+        axes.step(*zip(*levels, strict=True), where="pre", **look)
     summary = column.first_process
-    bounds = summary.bounds.get("median_latency_ms")
-    if bounds is not None:
-        text = "median, 95 % interval within this run"
-        axes.axhspan(*bounds, color="#000000", alpha=0.15, linewidth=0, label=text)
-    axes.axhline(
-        summary.values["median_latency_ms"],
-        color="#000000",
-        linewidth=0.8,
-        label="median" if bounds is None else None,
-    )
+    axes.axhline(summary.values["median_latency_ms"], color="#000000", linewidth=0.8, label="median")
+    if bounds := summary.bounds.get("median_latency_ms"):
+        axes.axhspan(*bounds, color="#000000", alpha=0.15, linewidth=0, label="its 95 % interval within this run")
     logarithmic_where_it_is_wide(axes, "y", [time for _, time in (*warm, *timed)])
     axes.set_ylabel("latency of one batch (ms)")
     axes.grid()
 
 
 def _levels(timed: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """Where each of the blocks ends, and its median; first where they begin."""
-    size = len(timed) / BLOCKS
-    if size < 3:
+    """Where each of the blocks ends that drift is judged by, and its median; first where they begin."""
+    size = len(timed) // BLOCKS
+    if size < LEAST_IN_BLOCK:
         return
-    for number in range(BLOCKS):
-        block = timed[round(number * size) : round((number + 1) * size)]
-        level = median(time for _, time in block)
-        if number == 0:
-            yield 0.0, level
-        yield block[-1][0], level
+    rest = len(timed) - BLOCKS * size
+    for first in range(rest, len(timed), size):
+        level = median(time for _, time in timed[first : first + size])
+        if first == rest:
+            yield timed[rest - 1][0] if rest else 0.0, level
+        yield timed[first + size - 1][0], level
 
 
 def _draw_panel(axes: Axes, panel: Panel, machine: Machine) -> None:
@@ -164,7 +155,7 @@ def _draw_panel(axes: Axes, panel: Panel, machine: Machine) -> None:
         points = [(s, value) for s, value in zip(machine.seconds, values, strict=False) if value is not None]
         if points:
             axes.plot(*zip(*points, strict=True), color=color, linewidth=1.3, label=name or None)
-    axes.set_ylabel(wrap(panel.axis, 12) if "\n" not in panel.axis else panel.axis)
+    axes.set_ylabel(panel.axis)
     axes.margins(y=0.15)
     axes.ticklabel_format(axis="y", useOffset=False)
     axes.grid()

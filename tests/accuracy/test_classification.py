@@ -13,7 +13,7 @@ from bench.accuracy.classification import TopK
 from bench.backends.base import Array, Signature, TensorSpec
 from bench.errors import DataError, ModelError
 from bench.inputs.batches import Batch
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 from bench.record import Accuracy
 
 REAL = np.dtype(np.float32)

@@ -18,7 +18,7 @@ from bench.accuracy.detection import STATISTICS, BoxMap
 from bench.backends.base import Arrays, Signature, TensorSpec
 from bench.errors import DataError, ModelError
 from bench.inputs.batches import Batch
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 from bench.record import Accuracy
 
 ZOO = ("detection_boxes", "detection_scores", "detection_classes", "num_detections")
@@ -237,3 +237,17 @@ def test_a_model_that_is_no_detector_is_refused_with_what_it_lacks(tmp_path: Pat
         ModelError, match="no output detection_classes; it has detection_boxes, detection_scores, labels"
     ):
         BoxMap(signature(names), write(make_truth(), tmp_path), 0)
+
+
+def test_boxes_of_a_letterboxed_picture_are_those_of_the_picture(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0, "letterbox")
+    for image in truth["images"]:
+        own = [{**a, "score": 0.9} for a in truth["annotations"] if a["image_id"] == image["id"]]
+        outputs = dict(as_outputs([(image, own)]))
+        scale = min(320 / image["height"], 320 / image["width"])
+        size = np.array([round(image["height"] * scale), round(image["width"] * scale)] * 2)
+        corner = np.array([(320 - size[0]) // 2, (320 - size[1]) // 2] * 2)
+        outputs["detection_boxes"] = (outputs["detection_boxes"] * size + corner) / 320
+        metric.add(Batch(np.zeros((1, 320, 320, 3)), batch([image], 1).items), outputs)
+    assert metric.result().metrics["map"] == pytest.approx(1.0)

@@ -184,7 +184,7 @@ def quantized_model(folder: Path, everywhere: bool) -> Path:
 
 
 def own_ranges(model: Path) -> dict[str, Any]:
-    return {"model_config": {"input_saved_model_dir": str(model), "task": "classification", "preprocess": "inception"}}
+    return {"model_config": {"input_saved_model_dir": str(model), "task": "classification", "preprocess": "tf"}}
 
 
 def test_ranges_of_the_graphs_own_run_in_int8(run_one: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from bench.graphs.report import (
     dropped,
     fallbacks,
     left_out,
+    missing_engines,
     precision_lowered,
     weight_warnings,
 )
@@ -246,6 +247,16 @@ def test_written_fallbacks(line: str, engine: str, shapes: object, reason: str) 
     (found,) = fallbacks([ENGINE_OP + line + "\n"])
     assert found == Fallback(AT, engine, found.shapes, reason)
     assert found.shapes == shapes
+    warned = ENGINE_OP + line
+    assert missing_engines([f"{warned}\n", f"{warned}\n", f"{line}\n"]) == (warned,)
+
+
+def test_segments_over_the_limit_are_missing_engines_and_other_warnings_are_not() -> None:
+    over = (
+        "TF-TRT Warning: A total of 60 segments with at least minimum_segment_size=3 nodes have been found. "
+        "TF-TRT will only convert the 50 largest segments."
+    )
+    assert missing_engines([over, "TF-TRT Warning: of no consequence", over]) == (over,)
 
 
 def test_written_lines_without_a_time() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.backends.base import Array
 from bench.inputs.batches import iterate_batches
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 
 
 def items(count: int) -> tuple[Item, ...]:

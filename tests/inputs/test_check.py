@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bench.errors import DataError
-from bench.inputs.check import check_data
+from bench.inputs.check import Checked, check_data
 from bench.inputs.items import choose_items, list_items
 from bench.record import Dataset
 from tests.faults import ROOT
@@ -31,8 +31,8 @@ def folder_of(path: Path, first: int, count: int, suffix: str = "jpg") -> Datase
 
 def test_counts_the_images_that_will_be_evaluated(tmp_path: Path) -> None:
     dataset = folder_of(tmp_path / "val", 0, 5)
-    assert check_data(dataset, 100, None, None) == 5
-    assert check_data(dataset, 3, None, None) == 3
+    assert check_data(dataset, 100, None, None) == Checked(5, ())
+    assert check_data(dataset, 3, None, None) == Checked(3, ())
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
@@ -47,7 +47,7 @@ def test_a_truncated_image_is_named(tmp_path: Path, suffix: str) -> None:
 def test_an_image_beyond_the_first_ones_is_not_looked_at(tmp_path: Path) -> None:
     dataset = folder_of(tmp_path / "val", 0, 3)
     (tmp_path / "val" / "2.jpg").write_bytes(b"")
-    assert check_data(dataset, 2, None, None) == 2
+    assert check_data(dataset, 2, None, None).count == 2
 
 
 def test_an_image_that_the_labels_name_but_is_not_there_is_named(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_truncated_calibration_image_is_named(tmp_path: Path) -> None:
 
 def test_images_of_another_split_may_calibrate(tmp_path: Path) -> None:
     dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
-    assert check_data(dataset, 100, calibration, None) == 4
+    assert check_data(dataset, 100, calibration, None).count == 4
 
 
 def test_an_image_under_another_name_in_both_splits_is_refused(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_only_images_that_are_used_can_overlap(tmp_path: Path) -> None:
     (unused,) = set(items) - set(choose_items(items, 4, seed=7))
     assert unused.path is not None
     shutil.copy(tmp_path / "val" / "2.jpg", unused.path)
-    assert check_data(dataset, 100, calibration, 4, seed=7) == 4
+    assert check_data(dataset, 100, calibration, 4, seed=7).count == 4
     with pytest.raises(DataError, match="calibrated on and evaluated"):
         check_data(dataset, 100, calibration, 5, seed=7)
 
@@ -96,7 +96,7 @@ def test_images_of_one_size_in_bytes_do_not_overlap_by_that(tmp_path: Path) -> N
     dataset, calibration = (
         Dataset(name=name, format="images", images_dir=str(tmp_path / name)) for name in ("val", "train")
     )
-    assert check_data(dataset, 100, calibration, None) == 1
+    assert check_data(dataset, 100, calibration, None).count == 1
 
 
 @pytest.mark.parametrize(
@@ -113,6 +113,9 @@ def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, 
         "num_calibration": None,
         "seed": 0,
         "calib_batch_size": 1,
+        "preprocess": "raw",
+        "postprocessed": None,
+        "max_corrupt": 0,
     }
     done = subprocess.run(
         [sys.executable, "-m", "bench.inputs.check"],
@@ -124,3 +127,39 @@ def test_as_a_program_it_answers_in_json(tmp_path: Path, good: bool, code: int, 
     assert done.returncode == code
     ((key, value),) = answer.items()
     assert str(value) in str(json.loads(done.stdout)[key])
+
+
+def test_corrupt_images_are_named_counted_and_refused_above_a_bound(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 9)
+    for number in (1, 3, 4, 5, 6, 7, 8):
+        (tmp_path / "val" / f"{number}.jpg").write_bytes(b"no image")
+    with pytest.raises(
+        DataError, match=r"7 of 9 images cannot be used, max_corrupt_images allows 6: .*1\.jpg.*and 2 more$"
+    ):
+        check_data(dataset, 100, None, None, max_corrupt=6)
+    checked = check_data(dataset, 100, None, None, max_corrupt=7)
+    assert checked.count == 2
+    assert [number for number, _ in checked.left_out] == [1, 3, 4, 5, 6, 7, 8]
+    assert all(f"{number}.jpg: cannot be decoded" in problem for number, problem in checked.left_out)
+
+
+def test_not_all_images_may_be_corrupt(tmp_path: Path) -> None:
+    dataset = folder_of(tmp_path / "val", 0, 1)
+    (tmp_path / "val" / "0.jpg").write_bytes(b"no image")
+    with pytest.raises(DataError, match="cannot be used"):
+        check_data(dataset, 100, None, None, max_corrupt=10)
+
+
+def test_an_image_of_another_size_than_its_annotation_says_is_named(tmp_path: Path) -> None:
+    folder_of(tmp_path / "val", 0, 1)
+    listed = {
+        "images": [{"id": 5, "file_name": "0.jpg", "height": 99, "width": 16}],
+        "annotations": [],
+        "categories": [],
+    }
+    (tmp_path / "instances.json").write_text(json.dumps(listed), encoding="utf-8")
+    dataset = Dataset(
+        name="val", format="coco", images_dir=str(tmp_path / "val"), annotation_path=str(tmp_path / "instances.json")
+    )
+    with pytest.raises(DataError, match=r"0\.jpg: has 16 x 16 pixels, and its annotation says 16 x 99"):
+        check_data(dataset, 100, None, None)

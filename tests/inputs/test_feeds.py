@@ -9,7 +9,7 @@ from bench.backends.base import Arrays, Signature, TensorSpec
 from bench.errors import ModelError
 from bench.inputs.batches import Batch
 from bench.inputs.feeds import check_shapes, feed, image_input
-from bench.inputs.items import Item
+from bench.inputs.item import Item
 
 IMAGES = TensorSpec("x", np.dtype(np.float32), (None, None, None, 3))
 

@@ -12,10 +12,14 @@ from PIL import Image
 
 from bench.backends.base import Array
 from bench.errors import DataError
-from bench.inputs.images import load_image, random_pixels, read_pixels
-from bench.inputs.items import Item
+from bench.inputs.images import load_image, random_pixels, read_picture
+from bench.inputs.item import Item
 
 UINT8, FLOAT32 = np.dtype(np.uint8), np.dtype(np.float32)
+
+
+def read_pixels(path: Path, shape: tuple[int, int] | None) -> Array:
+    return load_image(Item(0, path), shape, "raw", UINT8, seed=0)
 
 
 def noise(height: int, width: int) -> Image.Image:
@@ -64,16 +68,6 @@ def test_jpegs_are_decoded_in_full(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_pixels(path, None), wanted)
 
 
-def test_inception_preprocessing_of_every_pixel_value(tmp_path: Path) -> None:
-    path = tmp_path / "ramp.png"
-    Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(path)
-    image = load_image(Item(0, path), None, "inception", FLOAT32, seed=0)
-    assert image.dtype == np.float32
-    assert (image.min(), image.max()) == (-1.0, 1.0)
-    exact = (np.arange(256, dtype=np.float64) / 255.0 - 0.5) * 2.0
-    np.testing.assert_allclose(image[..., 0].ravel(), exact, atol=2e-7)
-
-
 @pytest.mark.parametrize("dtype", [UINT8, FLOAT32])
 def test_raw_preprocessing_keeps_values_in_the_type_of_the_model(photo: Path, dtype: np.dtype[np.generic]) -> None:
     image = load_image(Item(0, photo), None, "raw", dtype, seed=0)
@@ -99,6 +93,52 @@ def test_a_grayscale_image_has_three_equal_channels(tmp_path: Path) -> None:
     path = tmp_path / "gray.png"
     Image.new("L", (5, 4), 77).save(path)
     assert (read_pixels(path, None) == 77).all()
+
+
+def test_sixteen_bits_become_their_upper_eight(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    Image.fromarray(np.array([[0, 256, 65535]], np.uint16)).save(path)
+    assert read_pixels(path, None)[0, :, 0].tolist() == [0, 1, 255]
+
+
+def test_an_inverted_cmyk_jpeg_as_photoshop_writes_it_has_its_colours(tmp_path: Path) -> None:
+    path = tmp_path / "red.jpg"
+    Image.new("CMYK", (16, 16), (0, 255, 255, 0)).save(path, quality=100)
+    assert b"Adobe" in path.read_bytes()
+    red, green, blue = read_pixels(path, None).reshape(-1, 3).mean(0)
+    assert red > 240 and green < 15 and blue < 15
+
+
+def turned(tmp_path: Path, orientation: int) -> Path:
+    """A picture whose left half is black, with an EXIF orientation."""
+    path = tmp_path / f"{orientation}.png"
+    picture = Image.new("RGB", (6, 4), (255, 255, 255))
+    picture.paste((0, 0, 0), (0, 0, 3, 4))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture.save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize(("orientation", "size", "black"), [
+    (1, (6, 4), "left"), (3, (6, 4), "right"), (6, (4, 6), "top"), (8, (4, 6), "bottom"),
+])  # fmt: skip
+def test_a_picture_is_turned_upright(tmp_path: Path, orientation: int, size: tuple[int, int], black: str) -> None:
+    picture = read_picture(Item(0, turned(tmp_path, orientation)))
+    assert picture.size == size
+    middle = size[0] // 2, size[1] // 2
+    edges = {"left": (0, middle[1]), "right": (size[0] - 1, middle[1]), "top": (middle[0], 0),
+             "bottom": (middle[0], size[1] - 1)}  # fmt: skip
+    opposite = {"left": "right", "right": "left", "top": "bottom", "bottom": "top"}[black]
+    assert picture.getpixel(edges[black]) == (0, 0, 0)
+    assert picture.getpixel(edges[opposite]) == (255, 255, 255)
+
+
+@pytest.mark.parametrize(("annotated", "size"), [((4, 6), (6, 4)), ((6, 4), (4, 6)), (None, (4, 6))])
+def test_an_annotated_picture_is_as_its_annotation_says(
+    tmp_path: Path, annotated: tuple[int, int] | None, size: tuple[int, int]
+) -> None:
+    assert read_picture(Item(0, turned(tmp_path, 6), size=annotated)).size == size
 
 
 def test_a_truncated_jpeg_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -147,3 +187,12 @@ def test_synthetic_images_depend_on_seed_and_index_alone() -> None:
     assert (synthetic(1, 2) != synthetic(2, 2)).any()
     assert (synthetic(1, 2) != synthetic(1, 3)).any()
     assert {0, 255} <= set(random_pixels(0, (64, 64), 0).ravel().tolist())
+
+
+def test_synthetic_images_have_the_statistics_that_are_asked_for() -> None:
+    mean, deviation = (123.7, 116.8, 60.0), (40.0, 5.0, 20.0)
+    pixels = random_pixels(3, (200, 200), 0, (mean, deviation)).reshape(-1, 3)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_allclose(pixels.mean(0), mean, atol=1)  # 0.2 is the standard error of the first
+    np.testing.assert_allclose(pixels.std(0), deviation, rtol=0.05)
+    np.testing.assert_array_equal(pixels, random_pixels(3, (200, 200), 0, (mean, deviation)).reshape(-1, 3))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import DataError
-from bench.inputs.items import Item, choose_items, list_items
+from bench.inputs.item import Item
+from bench.inputs.items import choose_items, list_items
 from bench.record import Dataset
 
 
@@ -37,7 +38,7 @@ def instances(**changes: Any) -> dict[str, Any]:
 
 def test_coco_images_come_in_the_order_of_their_ids(tmp_path: Path) -> None:
     items = list_items(coco(tmp_path, instances()), None)
-    assert items == tuple(Item(i, tmp_path / "images" / f"{i}.jpg") for i in (4, 17, 30))
+    assert items == tuple(Item(i, tmp_path / "images" / f"{i}.jpg", size=(4, 5)) for i in (4, 17, 30))
 
 
 def test_the_first_images_are_taken_after_ordering(tmp_path: Path) -> None:

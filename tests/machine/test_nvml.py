@@ -168,6 +168,19 @@ def test_before_there_is_a_worker_all_are_others() -> None:
     assert owners.identified_by is not None and "namespace" in owners.identified_by
 
 
+def test_other_workers_of_the_same_run_are_no_strangers() -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as waiting:
+        owners = Owners(ours=frozenset({waiting.pid, NOBODY}))
+        found = {waiting.pid: 5, NOBODY: 6, NOBODY - 1: 7}
+        assert owners.split(found) == ({}, {NOBODY - 1: 7})
+        owners.worker = os.getpid()
+        found[NOBODY - 2] = 8
+        assert owners.split(found) == ({NOBODY - 2: 8}, {NOBODY - 1: 7})
+        assert owners.split({NOBODY: 6}) == ({}, {})
+        waiting.kill()
+    assert owners.waiting == 2 and owners.found == {NOBODY - 2}
+
+
 def test_two_unknown_processes_are_not_guessed_at() -> None:
     owners = Owners(os.getpid())
     both = {NOBODY: 7, NOBODY - 1: 8}

@@ -12,7 +12,7 @@ import tensorflow as tf
 from bench.conversion import Kernel, Profile
 from bench.errors import ConversionError
 from bench.measure import xplane
-from bench.measure.profile import BUILT, EXECUTED, FELL_BACK, KERNELS_KEPT, OTHERS, STEP, analyse, read_profile
+from bench.measure.profile import BEGUN, BUILT, EXECUTED, FELL_BACK, KERNELS_KEPT, OTHERS, STEP, analyse, read_profile
 from tests.measure.spaces import COMPUTE, GPU, HOST, INFERENCES, RECORDED, Made, recorded
 
 EXECUTIONS = {"fp16": 10, "fp16_eager": 10, "int8": 10, "uncalibrated": 10, "dynamic": 5, "fallback": 0}
@@ -136,6 +136,16 @@ def test_only_what_begins_in_a_step_counts() -> None:
     assert [(kernel.name, kernel.ns) for kernel in profile.kernels] == [("over", 30), ("first", 20)]
     assert profile.kernel_ns == profile.gpu_ns == 30  # over is cut where its step ends
     assert (profile.engine_executions, profile.native_executions, profile.copies_ns) == (0, 1, {})
+
+
+def test_an_engine_that_fails_and_is_then_run_natively_counts_as_that_alone() -> None:
+    made = Made().step(0, 1000).kernel("any", (10, 20))
+    made.host(BEGUN, (100, 200)).host(EXECUTED, (110, 120)).host(FELL_BACK, (130, 190))
+    made.host(BEGUN, (300, 400)).host(EXECUTED, (310, 390))
+    made.host(BEGUN, (500, 600)).host(FELL_BACK, (510, 590))
+    made.host(BEGUN, (100, 200), thread=3).host(EXECUTED, (110, 190), thread=3)
+    profile = analyse(made.space, 1)
+    assert (profile.engine_executions, profile.native_executions) == (2, 2)
 
 
 def test_what_overlaps_on_streams_counts_once() -> None:

@@ -11,11 +11,12 @@ import pytest
 
 from bench.accuracy.detection import BoxMap
 from bench.accuracy.outputs import detection_outputs
+from bench.accuracy.postprocessed import Postprocessed
 from bench.backends.base import Arrays, Signature, TensorSpec
 from bench.errors import ConfigError, ModelError
 from bench.inputs.batches import Batch
-from bench.inputs.items import Item
-from bench.postprocess.apply import Postprocessed, judged_signature, processing
+from bench.inputs.item import Item
+from bench.postprocess.apply import judged_signature, processing
 from bench.record import Model, read_record
 from bench.sources import COCO80
 from bench.suite import load_suite
@@ -160,6 +161,9 @@ def test_a_run_judges_what_the_function_makes(tmp_path: Path, monkeypatch: pytes
     config = write_config({"model_config": section, **data, "benchmark_config.use_synthetic": False})
     outcome = bench("test", config)
     assert outcome.exit_code == 0, outcome.stderr
+    told = bench("test", config, "--set", "model_config.postprocess=own:find")
+    assert told.exit_code == 2
+    assert "model_config.postprocess: 'own:find': " in told.stderr and "has no function 'find'" in told.stderr
     (path,) = Path("results").glob("test/*/mine-*.json")
     record = read_record(path.read_text(encoding="utf-8"), str(path))
     assert record.accuracy is not None and record.accuracy.metrics["map"] == pytest.approx(1.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.backends.base import Array
@@ -53,6 +53,7 @@ box = st.tuples(corner, corner, corner, corner).map(
 candidate = st.tuples(box, st.integers(0, 20).map(lambda value: value / 20), st.integers(0, 2))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(st.lists(candidate, max_size=25), st.sampled_from([0.0, 0.3, 0.5, 0.99]))
 def test_suppression_is_that_of_the_definition(
     found: list[tuple[tuple[float, ...], float, int]], threshold: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Sequence
 from html.parser import HTMLParser
@@ -10,6 +11,7 @@ from typing import Any
 from bench.conversion import Conversion
 from bench.record import Check, Failure, Model, Phase, Record
 from bench.report.comparison import compare_cases
+from bench.report.filenames import TIMELINE, case_files
 from bench.report.html import page
 from tests.factory import make_case, make_environment, make_record, make_samples
 
@@ -129,3 +131,15 @@ def test_intervals_stand_by_their_values() -> None:
     assert "small" in reader.tags
     assert re.search(r"median_latency_ms ms 10\.5\d+ 10\.\d+ to 10\.\d+ ", reader.text)
     assert "Intervals are of 95 % and within this run" in reader.text
+
+
+def test_a_case_tells_how_its_loops_ended_and_shows_its_own_picture() -> None:
+    latency = make_samples([1.0] * 100).model_copy(update={"ended": "percentile supported"})
+    record = make_record(latency=latency)
+    compared = compare_cases([record])
+    own = dict.fromkeys(case_files(compared, TIMELINE), b"over time")
+    text = page("nightly", compared, plots={"latency.png": b"bars", **own})
+    assert "100 batches in 0.100 s: percentile supported" in Reader(text).text
+    places = [text.index(base64.b64encode(data).decode()) for data in (b"bars", b"over time")]
+    assert places[0] < text.index("<h2>Cases</h2>") < places[1]
+    assert text.count("data:image/png") == 2

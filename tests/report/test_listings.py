@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 
 from bench.conversion import Dropped, Kernel, LeftOut
 from bench.record import Phase
 from bench.report.html import page
+from bench.report.tables import csv_text
 from tests.report.conversions import (
     DEPTHWISE,
     comparisons,
@@ -72,6 +75,11 @@ def test_a_conversion_from_the_cache_says_so() -> None:
     for text in (flat(record), md(record)):
         assert "converted earlier, taken from the cache" in text
     assert "from the cache yes: converted earlier" in html(record).text
+    origin = "conversion_s: converted earlier, taken from the cache: what it took then"
+    for text in (flat(record), md(record), html(record).text):
+        assert text.count(origin) == 1
+    rows = list(csv.DictReader(io.StringIO(csv_text(comparisons(record)))))
+    assert [row["cached"] for row in rows] == ["True"]
 
 
 def test_markdown_is_bounded() -> None:

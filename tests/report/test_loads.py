@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import numpy as np
 from rich.console import Console
 
 from bench.load.result import LoadResult
@@ -11,9 +12,10 @@ from bench.record import Record
 from bench.report.comparison import compare_cases
 from bench.report.html import page
 from bench.report.loads import load_listings, load_remarks
+from bench.report.rates import draw_rates
 from bench.report.tables import markdown, rich_tables
 from tests.factory import make_case, make_record
-from tests.load.results import EARLY_STOPPING, make_result, make_test, searched
+from tests.load.results import EARLY_STOPPING, LATENCIES, make_result, make_test, searched
 
 
 def with_loads(*results: LoadResult, precision: str = "FP16") -> Record:
@@ -85,3 +87,23 @@ def test_without_load_tests_there_is_no_word_of_them() -> None:
     comparisons = compare_cases([make_record()])
     for text in (screen(make_record()), markdown(comparisons, None), page("", comparisons)):
         assert "oad test" not in text and "server" not in text
+
+
+def test_every_rate_that_was_tried_is_drawn_with_its_percentile_and_verdict() -> None:
+    low, high = make_test(400.0), make_test(500.0, valid=False, latency_ms={**LATENCIES, "99.00": 40.0})
+    result = make_result("server", high, low)
+    (comparison,) = compare_cases([with_loads(result, make_result("offline"))])
+    figure = draw_rates(comparison)
+    assert figure is not None
+    (axes,) = figure.axes
+    drawn = {line.get_label(): line for line in axes.get_lines()}
+    (line,) = (line for label, line in drawn.items() if str(label).startswith("FP16") and "offline" not in str(label))
+    assert np.asarray(line.get_xydata()).tolist() == [[400.0, 9.0], [500.0, 40.0]]
+    (hollow,) = (line for line in axes.get_lines() if line.get_markerfacecolor() == "white")
+    assert np.asarray(hollow.get_xydata()).tolist() == [[500.0, 40.0]]
+    assert "bound, 10 ms" in drawn and any("offline" in str(label) for label in drawn)
+
+
+def test_without_a_server_test_there_is_no_such_picture() -> None:
+    (comparison,) = compare_cases([with_loads(make_result("offline"))])
+    assert draw_rates(comparison) is None

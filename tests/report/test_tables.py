@@ -20,7 +20,7 @@ from bench.report.comparison import compare_cases
 from bench.report.grid import difference, significant
 from bench.report.tables import csv_text, markdown, rich_tables
 from bench.statistics import BOUNDED, METRICS, summarize
-from tests.factory import make_case, make_environment, make_record, make_samples
+from tests.factory import make_case, make_environment, make_optimization, make_record, make_samples
 
 CRASH = Failure(kind="crash", phase="build", message="signal 11\nin the builder", log_tail="E last words")
 
@@ -239,6 +239,37 @@ def test_the_screen_says_in_one_line_that_intervals_are_missing() -> None:
     assert screen(records).count(said) == 1
     assert "no interval of" not in screen(records)
     assert "No interval" not in screen([bounded()[0]])
+
+
+def test_what_is_true_of_every_comparison_is_said_once_at_the_end() -> None:
+    records = [
+        make_record(mode, "litert", case=make_case(optimization=optimization, batch_size=size))
+        for size in (1, 8)
+        for mode, optimization in (
+            (mode, make_optimization(mode, "litert", requested_backend="auto")) for mode in ("FP16", "INT8")
+        )
+    ]
+    text = " ".join(screen(records).split())
+    assert text.count("note: FP16 (litert), INT8 (litert): backend 'auto' became 'litert'; TensorRT was not used") == 1
+    assert text.count("no p99_latency_ms: 10 samples of the 662 that p99 needs") == 1
+    assert text.index("no p99_latency_ms") > text.rindex("batch size 8")
+    alone = " ".join(screen([*records[:2], make_record(case=make_case(batch_size=8))]).split())
+    assert alone.index("backend 'auto' became") < alone.index("batch size 8")
+
+
+def test_markdown_says_why_each_loop_ended() -> None:
+    latency = make_samples([1.0] * 100).model_copy(update={"ended": "max_duration_s reached after 100 of 662 samples"})
+    latency = latency.model_copy(update={"warmup_ns": (10**6,) * 50, "warmup_ended": "settled"})
+    records = [make_record(latency=latency), make_record("FP16", compute=make_samples([2.0]))]
+    text = markdown(compare_cases(records), None)
+    assert "How the loops ended:" in text
+    assert line(text, "warm-up") == "| warm-up | 50 batches in 0.0500 s: settled | – |"
+    assert line(text, "latency |").split(" | ")[1:] == [
+        "100 batches in 0.100 s: max_duration_s reached after 100 of 662 samples",
+        "10 batches in 0.145 s |",
+    ]
+    assert line(text, "compute |").endswith("| – | 1 batch in 0.00200 s |")
+    assert "How the loops ended" not in screen(records)
 
 
 def test_csv_has_the_ends_of_the_intervals() -> None:

@@ -10,7 +10,8 @@ from matplotlib.text import Text
 
 from bench.record import Record, Samples
 from bench.report.comparison import compare_cases
-from bench.report.timeline import BLOCKS, around, batches, draw_timeline
+from bench.report.timeline import around, batches, draw_timeline
+from bench.validity import BLOCKS
 from tests.factory import make_record, make_samples
 from tests.report.observed import BEGAN_S, WARM_S, on_cpu, on_gpu
 

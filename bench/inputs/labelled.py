@@ -1,0 +1,91 @@
+"""Labelled images as files: by lines of a text, rows of a table, or a folder for each class."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.errors import DataError
+from bench.inputs.item import Item, label_from
+from bench.record import Dataset
+
+PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
+LABEL_COLUMNS = ("label", "class", "class_id")
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def label_items(dataset: Dataset) -> Iterator[Item]:
+    """Of a text with lines "path label"."""
+    path = Path(dataset.labels_path or "")
+    folder = Path(dataset.images_dir or path.parent)
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, _, label = line.rpartition(" ")
+        if not name or not label.isdecimal():
+            raise DataError(f"{path}:{number}: {line!r}: a line is a path, a space and a label from 0 on")
+        yield Item(number, folder / name, label_from(int(label), dataset, f"{path}:{number}"))
+
+
+def table_items(dataset: Dataset) -> Iterator[Item]:
+    """Of a CSV table whose first row names its columns; a label is a number, or a class of `classes_path`."""
+    path = Path(dataset.labels_path or "")
+    folder = Path(dataset.images_dir or path.parent)
+    classes = _classes(dataset)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        columns = [_column(path, rows.fieldnames or (), known) for known in (PATH_COLUMNS, LABEL_COLUMNS)]
+        for row in rows:
+            name, label = (row[column] for column in columns)
+            where = f"{path}:{rows.line_num}"
+            if not name or not label:
+                raise DataError(f"{where}: a row needs a {columns[0]} and a {columns[1]}")
+            yield Item(rows.line_num, folder / name, _label(label.strip(), classes, dataset, where))
+
+
+def folder_items(dataset: Dataset) -> Iterator[Item]:
+    """Of a folder for each class: the order of their names, or that of `classes_path`, gives the labels."""
+    home = Path(dataset.images_dir or "")
+    folders = sorted(entry for entry in home.iterdir() if entry.is_dir())
+    classes = _classes(dataset) or {folder.name: label for label, folder in enumerate(folders)}
+    unknown = [folder.name for folder in folders if folder.name not in classes]
+    if unknown:
+        raise DataError(
+            f"{home}: {len(unknown)} folders are no classes of {dataset.classes_path}, such as {unknown[0]!r}"
+        )
+    number = 0
+    for folder in folders:
+        for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES):
+            yield Item(number, file, classes[folder.name])
+            number += 1
+
+
+def _classes(dataset: Dataset) -> Mapping[str, int]:
+    """The label of each class that `classes_path` lists, one a line: the first word of a line is its name."""
+    if dataset.classes_path is None:
+        return {}
+    lines = Path(dataset.classes_path).read_text(encoding="utf-8").splitlines()
+    found = [line.split()[0] for line in lines if line.strip()]
+    if len(set(found)) != len(found):
+        raise DataError(f"{dataset.classes_path}: a class stands there twice")
+    return {name: label for label, name in enumerate(found)}
+
+
+def _column(path: Path, columns: object, known: tuple[str, ...]) -> str:
+    there = [str(column) for column in columns] if isinstance(columns, list | tuple) else []
+    found = next((column for name in known for column in there if column.strip().lower() == name), None)
+    if found is None:
+        raise DataError(
+            f"{path}: the first row names no column {' or '.join(known)}; it is {', '.join(there) or 'empty'}"
+        )
+    return found
+
+
+def _label(label: str, classes: Mapping[str, int], dataset: Dataset, where: str) -> int:
+    if label in classes:
+        return classes[label]
+    if label.isdecimal():
+        return label_from(int(label), dataset, where)
+    known = f"no class of {dataset.classes_path}" if classes else "no number; classes_path can list classes by name"
+    raise DataError(f"{where}: the label {label!r} is {known}")

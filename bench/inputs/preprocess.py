@@ -1,0 +1,110 @@
+"""Preprocessing by name: how a picture becomes what a model is fed. docs/datasets.md has the definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image
+
+from bench.backends.base import Array
+from bench.errors import ConfigError, ModelError
+from bench.functions import is_function, load_function
+from bench.inputs.geometry import (
+    Shape,
+    central_share,
+    covering_rounded,
+    covering_truncated,
+    letterboxed,
+    whole,
+)
+
+PARAMETERS = ("image", "image_shape")  # what a function of the user's own takes
+MEANS = np.array((123.68, 116.78, 103.94), np.float32)  # red, green, blue; of ImageNet, as in tf/models
+KERAS_MEANS = np.array((103.939, 116.779, 123.68), np.float32)  # blue, green, red
+TORCH_MEANS = np.array((0.485, 0.456, 0.406), np.float32)
+TORCH_DEVIATIONS = np.array((0.229, 0.224, 0.225), np.float32)
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """`fit` crops and resizes an RGB picture to values of 0..255, `scale` makes of these what the model is fed."""
+
+    fit: Callable[[Image.Image, Shape], Array]
+    scale: Callable[[Array], Array]
+    whole_numbers: bool = False  # 0..255 as they are: fit for inputs of integers
+
+
+def _as_they_are(pixels: Array) -> Array:
+    return pixels
+
+
+def _to_one(pixels: Array) -> Array:
+    made: Array = pixels.astype(np.float32) / np.float32(255)
+    return made
+
+
+def _around_zero(pixels: Array) -> Array:
+    made: Array = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return made
+
+
+def _less_means(pixels: Array) -> Array:
+    made: Array = pixels.astype(np.float32) - MEANS
+    return made
+
+
+def _keras_caffe(pixels: Array) -> Array:
+    made: Array = pixels[..., ::-1].astype(np.float32) - KERAS_MEANS
+    return made
+
+
+def _keras_torch(pixels: Array) -> Array:
+    return (_to_one(pixels) - TORCH_MEANS) / TORCH_DEVIATIONS
+
+
+PREPROCESS: Mapping[str, Preprocessing] = {
+    "raw": Preprocessing(whole, _as_they_are, whole_numbers=True),
+    "tf": Preprocessing(whole, _around_zero),
+    "caffe": Preprocessing(whole, _keras_caffe),
+    "torch": Preprocessing(whole, _keras_torch),
+    "inception": Preprocessing(central_share, _around_zero),
+    "vgg": Preprocessing(covering_rounded, _less_means),
+    "resnet_official": Preprocessing(covering_truncated, _less_means),
+    "letterbox": Preprocessing(letterboxed, _to_one),
+}
+
+
+def preprocess(picture: Image.Image | Array, image_shape: Shape, name: str, dtype: np.dtype[np.generic]) -> Array:
+    """What the model is fed, [height, width, 3], of an RGB picture, or of pixels that have their size already."""
+    if is_function(name):
+        return _own(np.asarray(picture), image_shape, name).astype(dtype, copy=False)
+    chosen = PREPROCESS[name]
+    if dtype.kind in "iu" and not chosen.whole_numbers:
+        raise ModelError(
+            f"model_config.preprocess: {name!r} makes fractions, and the model's input is {dtype}; use 'raw'"
+        )
+    pixels = chosen.fit(picture, image_shape) if isinstance(picture, Image.Image) else picture
+    return chosen.scale(pixels).astype(dtype, copy=False)
+
+
+@lru_cache(maxsize=8)
+def own_function(name: str) -> Callable[[Array, Shape], Array]:
+    """A function of the user's own: uint8 pixels [height, width, 3] and image_shape to what the model is fed."""
+    try:
+        return load_function(name, PARAMETERS)
+    except ConfigError as error:
+        raise ConfigError(f"model_config.preprocess: {error}") from error
+
+
+def _own(pixels: Array, image_shape: Shape, name: str) -> Array:
+    made = np.asarray(own_function(name)(pixels, image_shape))
+    wanted = "[height, width, channels]" if image_shape is None else f"[{image_shape[0]}, {image_shape[1]}, channels]"
+    if made.ndim != 3 or (image_shape is not None and made.shape[:2] != image_shape) or made.dtype.kind not in "fiub":
+        raise ModelError(
+            f"model_config.preprocess: {name!r} gave {made.dtype} {list(made.shape)} for {list(pixels.shape)}; "
+            f"numbers {wanted} are needed"
+        )
+    return made

@@ -1,0 +1,145 @@
+"""Labelled images in every form: the same images, the same labels, the same accuracy."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.accuracy.classification import TopK
+from bench.backends.base import Signature, TensorSpec
+from bench.errors import DataError
+from bench.inputs.batches import iterate_batches
+from bench.inputs.check import check_data
+from bench.inputs.images import load_image
+from bench.inputs.items import list_items
+from bench.inputs.tfrecords import masked_crc32c
+from bench.record import Accuracy, Dataset
+from tests.inputs.labelled_forms import as_folders, as_labels, as_records, as_table, make_images
+
+FORMS = (as_labels, as_table, as_folders, as_records)
+FLOAT32 = np.dtype(np.float32)
+
+
+def evaluated(dataset: Dataset) -> Accuracy:
+    """Top-1 of a fixed function of the pixels, which is right about as often as not."""
+    weights = np.random.default_rng(1).normal(size=(8 * 8 * 3, 8)).astype(np.float32)
+    metric = TopK(Signature((), (TensorSpec("probabilities", FLOAT32, (None, 8)),)), 0)
+    load = lambda item: load_image(item, (8, 8), "vgg", FLOAT32, 0)  # noqa: E731
+    for batch in iterate_batches(list_items(dataset, None), 5, load):
+        metric.add(batch, {"probabilities": batch.images.reshape(5, -1) @ weights})
+    return metric.result()
+
+
+def test_every_form_gives_the_same_accuracy_to_the_last_digit(tmp_path: Path) -> None:
+    found = [evaluated(make(tmp_path, make_images())) for make in FORMS]
+    assert len({str(accuracy.metrics) for accuracy in found}) == 1
+    assert 0 < found[0].metrics["top1"] < found[0].metrics["top5"] < 1
+    assert {accuracy.num_images for accuracy in found} == {24}
+
+
+@pytest.mark.parametrize("make", FORMS)
+def test_every_form_has_each_image_with_its_label(
+    tmp_path: Path, make: Callable[[Path, list[tuple[str, int, bytes]]], Dataset]
+) -> None:
+    images = make_images()
+    items = list_items(make(tmp_path, images), None)
+    found = {(hashlib.sha256(item.content()).hexdigest(), item.label) for item in items}
+    assert found == {(hashlib.sha256(data).hexdigest(), label) for _, label, data in images}
+    assert len({item.id for item in items}) == len(items)
+    assert all(item.bytes_count == len(item.content()) for item in items)
+
+
+def test_records_come_in_the_order_of_their_files_and_as_many_as_are_wanted(tmp_path: Path) -> None:
+    images = make_images()
+    dataset = as_records(tmp_path, images)
+    assert [item.content() for item in list_items(dataset, 11)] == [data for _, _, data in images[:11]]
+    assert check_data(dataset, 1000, None, None).count == len(images)
+
+
+def test_folders_of_some_classes_keep_their_labels_by_the_list(tmp_path: Path) -> None:
+    dataset = as_folders(tmp_path, [image for image in make_images() if image[1] == 2])
+    (tmp_path / "folders" / "n01440764").rmdir()
+    assert {item.label for item in list_items(dataset, None)} == {1}  # by the order of the folders that there are
+    as_table(tmp_path, make_images())
+    listed = dataset.model_copy(update={"classes_path": str(tmp_path / "synsets.txt")})
+    assert {item.label for item in list_items(listed, None)} == {2}
+
+
+def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
+    as_table(tmp_path, make_images(3))
+    dataset = as_folders(tmp_path, make_images(3))
+    (tmp_path / "folders" / "zebra").mkdir()
+    with pytest.raises(DataError, match=r"1 folders are no classes of .*synsets\.txt, such as 'zebra'"):
+        list_items(dataset.model_copy(update={"classes_path": str(tmp_path / "synsets.txt")}), None)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("file,what\na.jpg,1\n", r"names no column label or class or class_id; it is file, what"),
+        ("", "names no column path or .*; it is empty"),
+        ("path,label\na.jpg,cat\n", r"labels\.csv:2: the label 'cat' is no number; classes_path can list"),
+        ("path,label\na.jpg,\n", r"labels\.csv:2: a row needs a path and a label"),
+        ("path,label\na.jpg,1\nb.jpg,0\n", r"labels\.csv:3: label 0, and labels begin at 1: see first_label"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_with_its_line(tmp_path: Path, table: str, message: str) -> None:
+    (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
+    dataset = Dataset(name="c", format="csv", labels_path=str(tmp_path / "labels.csv"), first_label=1)
+    with pytest.raises(DataError, match=message):
+        list_items(dataset, None)
+
+
+def framed(data: bytes) -> bytes:
+    head = struct.pack("<Q", len(data))
+    return head + struct.pack("<I", masked_crc32c(head)) + data + b"\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x89PNG\r\n\x1a\n" * 4, "not a TFRecord file, or damaged: at byte 0, the length's checksum"),
+        (framed(b"\x0a\x00")[:-1], "ends within a record, which begins at byte 12"),
+        (b"abc", "ends within a record, at byte 3"),
+        (framed(b"\xff\xff\xff"), "record at byte 12: not a tf.train.Example"),
+        (framed(b"\x0a\x7f"), "record at byte 12: not a tf.train.Example"),
+        (framed(b"\x0a\x00"), "no image/encoded and no image/class/label; it has none"),
+    ],
+)
+def test_a_damaged_record_is_named_with_its_place(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "validation-00000-of-00001").write_bytes(content)
+    dataset = Dataset(name="t", format="tfrecords", pattern=str(tmp_path / "validation-*"), first_label=1)
+    with pytest.raises(DataError, match=message):
+        list_items(dataset, None)
+
+
+@given(data=st.binary(max_size=60))
+def test_any_bytes_are_records_or_a_data_error(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    home = tmp_path_factory.mktemp("records")
+    (home / "any").write_bytes(framed(data))
+    with pytest.raises(DataError):
+        list_items(Dataset(name="t", format="tfrecords", pattern=str(home / "any")), None)
+
+
+def test_no_file_of_the_pattern_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no file is called like '.*validation-\*'"):
+        list_items(Dataset(name="t", format="tfrecords", pattern=str(tmp_path / "validation-*")), None)
+
+
+def test_a_corrupt_image_in_a_record_is_named_by_its_place(tmp_path: Path) -> None:
+    images = make_images(4)
+    images[2] = (images[2][0], images[2][1], images[2][2][:200])
+    dataset = as_records(tmp_path, images, shards=1)
+    with pytest.raises(DataError, match=r"validation-00000-of-00001, bytes \d+ to \d+: cannot be decoded"):
+        check_data(dataset, 100, None, None)
+    checked = check_data(dataset, 100, None, None, max_corrupt=1)
+    assert checked.count == 3 and [number for number, _ in checked.left_out] == [2]
+    used = list_items(dataset.model_copy(update={"left_out": checked.left_out}), checked.count)
+    assert [item.id for item in used] == [0, 1, 3]

@@ -1,0 +1,110 @@
+"""`bench datasets`: what is there, what is not and how to get it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.catalog import names
+from tests.configs import ROOT, bench, write_images
+from tests.inputs.labelled_forms import as_records, make_images
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BENCH_DATASETS", str(tmp_path / "data"))
+    return tmp_path
+
+
+def write_card(name: str, source: dict[str, Any], **fields: Any) -> None:
+    Path("datasets").mkdir(exist_ok=True)
+    card = {"name": name, "description": "Images.", "source": source, **fields}
+    Path("datasets", f"{name}.json").write_text(json.dumps(card), encoding="utf-8")
+
+
+def test_every_dataset_is_listed_with_its_state() -> None:
+    write_card("own", {"path": "images"}, format="images", images_dir=".")
+    write_images("datasets/images")
+    listed = {each["name"]: each["status"] for each in json.loads(bench("datasets", "list", "--json").stdout)}
+    assert listed.keys() == names("datasets").keys()
+    assert listed["own"] == "here"
+    assert listed["coco-val2017"] == "to be fetched"
+    assert listed["imagenet-tfrecords"] == "to be obtained"
+    assert listed["shapes-detection-validation"] == "to be made"
+    assert all(name in bench("datasets", "list").stdout for name in listed)
+
+
+def test_show_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
+    shown = json.loads(bench("datasets", "show", "coco-val2017", "--json").stdout)
+    assert shown["folder"] == str(home / "data" / "coco2017")
+    assert shown["card"]["num_images"] == 5000
+    assert "val2017.zip" in bench("datasets", "show", "coco-val2017").stdout
+
+
+@pytest.mark.parametrize(("name", "words"), [
+    ("coco-val2017", ("http://images.cocodataset.org/zips/val2017.zip", "annotations_trainval2017.zip",
+                      "data/coco2017/val2017", "data/coco2017/annotations/instances_val2017.json")),
+    ("imagenet-tfrecords", ("image-net.org", "data/imagenet/validation-?????-of-?????")),
+    ("shapes-detection-validation", ("bench datasets generate shapes-detection-validation",)),
+    ("coco-val", ("no dataset 'coco-val'; did you mean 'coco-val2017'?",)),
+])  # fmt: skip
+def test_what_cannot_be_had_is_one_error_that_says_what_to_do(name: str, words: tuple[str, ...]) -> None:
+    outcome = bench("datasets", "download", name)
+    assert outcome.exit_code == 2
+    assert outcome.stderr.count("\n") == 1
+    assert all(word in outcome.stderr for word in words)
+
+
+def test_a_config_that_names_what_is_not_here_says_the_same() -> None:
+    config = {"model_config": {"model_name": "ssd_mobilenet_v1_coco"}, "optimization_config": {"backend": "null"},
+              "benchmark_config": {"dataset": "imagenet-tfrecords"}}  # fmt: skip
+    config["model_config"] = {"model_name": "resnet50"}
+    Path("test.json").write_text(json.dumps(config), encoding="utf-8")
+    outcome = bench("test", "test.json")
+    assert outcome.exit_code == 2
+    assert "test.json: benchmark_config.dataset: dataset 'imagenet-tfrecords' is not on this machine" in outcome.stderr
+
+
+def test_a_dataset_that_was_put_there_is_found_and_checked(home: Path) -> None:
+    (home / "data" / "imagenet").mkdir(parents=True)
+    as_records(home / "data" / "imagenet", make_images(5))
+    assert bench("datasets", "download", "imagenet-tfrecords").stdout.strip() == str(home / "data" / "imagenet")
+    outcome = bench("datasets", "check", "imagenet-tfrecords")
+    assert (outcome.exit_code, outcome.stdout) == (0, "imagenet-tfrecords: 5 images can be used, 0 cannot\n")
+
+
+def test_check_names_every_image_that_cannot_be_used() -> None:
+    write_card("own", {"path": "images"}, format="images", images_dir=".")
+    folder = write_images("datasets/images", 9)
+    for number in range(7):
+        (folder / f"{number}.jpg").write_bytes(b"no image")
+    outcome = bench("datasets", "check", "own")
+    assert outcome.exit_code == 2
+    assert all(f"{number}.jpg: cannot be decoded" in outcome.stdout for number in range(7))
+    assert outcome.stdout.endswith("own: 2 images can be used, 7 cannot\n")
+    assert bench("datasets", "check", "own", "--num-images", "8").stdout.endswith(
+        "own: 1 images can be used, 7 cannot\n"
+    )
+
+
+def test_generate_makes_what_a_script_makes_and_nothing_else() -> None:
+    script = "import sys, pathlib\nhome = pathlib.Path(sys.argv[-1])\nhome.mkdir()\n(home / '0.png').touch()\n"
+    write_card("made", {"generator": "make.py"}, format="images", images_dir=".")
+    Path("datasets/make.py").write_text(script, encoding="utf-8")
+    made = bench("datasets", "generate", "made")
+    assert [path.name for path in Path(made.stdout.strip()).iterdir()] == ["0.png"]
+    refused = bench("datasets", "generate", "coco-val2017")
+    assert refused.exit_code == 2 and "not one that a script makes" in refused.stderr
+
+
+def test_a_card_with_two_sources_is_refused() -> None:
+    write_card("own", {"path": "images", "generator": "make.py"}, format="images")
+    outcome = bench("datasets", "show", "own")
+    assert outcome.exit_code == 2
+    assert "path and generator are set; keep one of them" in outcome.stderr
