@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.catalog import model_card, model_dir, saved_model_in, shown
 from bench.errors import CatalogError, ConfigError
+from bench.published import published_accuracy
 from bench.record import Edits, Model, Task
 from bench.sections import BenchmarkSection, Config, ModelSection
 
@@ -71,6 +72,7 @@ def _of_card(section: ModelSection) -> Resolved:
         image_shape=card.image_shape,
         preprocess=card.preprocess,
         class_offset=card.class_offset,
+        published=published_accuracy(card.published, card.dataset),
     )
     return model, card.dataset, card.image_shape
 
