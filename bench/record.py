@@ -22,6 +22,7 @@ from pydantic import Field, ValidationError
 from bench.blocks import Block
 from bench.conversion import Call, Conversion, Profile
 from bench.errors import ConfigError
+from bench.evidence import Answers, Boxes
 from bench.load.result import SCENARIOS, Load, LoadResult
 from bench.part import Part
 from bench.stages import Stages
@@ -58,6 +59,14 @@ class Edits(Part):
     resizer_shape: tuple[int, int] | None = None  # height, width
 
 
+class PublishedAccuracy(Part):
+    """What others found."""
+
+    source: str
+    figures: dict[Precision, dict[str, float]]  # by precision and statistic, as fractions
+    dataset: str | None = None  # on which; None: the validation images of ImageNet, or COCO's
+
+
 class Model(Part):
     """A model as a worker gets it: where it lies and how to feed it."""
 
@@ -81,6 +90,7 @@ class Model(Part):
     box_format: BoxFormat = "yxyx"
     postprocess: str | None = None  # a name, or package.module:function
     postprocess_options: dict[str, Any] = {}  # its keyword arguments
+    published: PublishedAccuracy | None = None
 
     @property
     def is_used_as_it_lies(self) -> bool:
@@ -225,6 +235,10 @@ class Accuracy(Part):
 
     metrics: dict[str, float]
     num_images: int
+    per_class: dict[str, float] = {}  # mAP of each category, by its name
+    resampled: dict[str, tuple[float, ...]] = {}  # figures of resamples of the images, the same ones in every pass
+    answers: Answers | None = None
+    boxes: Boxes | None = None
 
 
 class Gpu(Part):

@@ -14,6 +14,7 @@ from bench.catalog import model_card, shown
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
 from bench.postprocess import check_name
+from bench.published import published_accuracy
 from bench.record import Edits, Model, Task
 from bench.sections import BenchmarkSection, Config, ModelSection
 
@@ -84,6 +85,7 @@ def _of_card(section: ModelSection) -> Resolved:
         box_format=card.box_format,
         postprocess=card.postprocess,
         postprocess_options=card.postprocess_options,
+        published=published_accuracy(card.published, card.dataset),
         **(_architecture(card) if found is None else _weights(card, found)),
     )
     return model, card.dataset, card.image_shape

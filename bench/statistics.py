@@ -52,6 +52,10 @@ METRICS: Mapping[str, Metric] = {
         Metric("ar_large", "", "COCO average recall, objects above 96x96 pixels", True),
         Metric("top1", "", "share of images whose most likely class is the label", True),
         Metric("top5", "", "share of images whose label is among the five most likely classes", True),
+        Metric(
+            "agreement", "", "share of images of which native says the same class; of boxes, that match native's", True
+        ),
+        Metric("largest_score_difference", "", "most that a score of these differs from native's", False),
         Metric("first_inference_ms", "ms", "the first inference after loading", False),
         Metric(
             "conversion_s",
@@ -76,6 +80,7 @@ METRICS: Mapping[str, Metric] = {
     )
 }
 ACCURACY_METRICS = ("map", "top1")
+BOUNDED_ACCURACY = ("map", "top1", "top5")
 SPEEDUPS = {"speedup": "median_latency_ms", "compute_speedup": "compute_ms", "throughput_speedup": "throughput_fps"}
 BOUNDED = (
     "avg_latency_ms", "median_latency_ms", *(f"p{percent}_latency_ms" for percent in PERCENTILES),
@@ -95,6 +100,7 @@ class Summary:
     absent: Mapping[str, str] = field(default_factory=dict)
     bounds: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     unbounded: Mapping[str, str] = field(default_factory=dict)
+    differences: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # intervals of accuracy less native's
 
 
 def percentile(samples: Sequence[float], percent: float) -> float:
@@ -133,7 +139,8 @@ def _of_process(record: Record, native: Record | None) -> Summary:
     if record.failure is not None:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
     bounds, unbounded = _bounds(record, native, values)
-    return Summary(values, {name: why for name, why in absent.items() if name not in values}, bounds, unbounded)
+    known = {name: why for name, why in absent.items() if name not in values}
+    return Summary(values, known, bounds, unbounded, _differences(record, native))
 
 
 def _place(record: Record) -> tuple[int, int]:
@@ -156,13 +163,16 @@ def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
             absent[name] = why if not found else f"{why}, in {len(records) - len(found)} of {len(records)} processes"
             continue
         values[name], interval = over_processes(found, in_logs=name in SPEEDUPS)
+        if name in BOUNDED_ACCURACY:  # the images are the same in every process
+            bounds |= {name: summaries[0].bounds[name]} if name in summaries[0].bounds else {}
+            unbounded |= {name: summaries[0].unbounded[name]} if name in summaries[0].unbounded else {}
         if name not in BOUNDED:
             continue
         if isinstance(interval, Interval):
             bounds[name] = interval.low, interval.high
         else:
             unbounded[name] = interval.reason
-    return Summary(values, absent, bounds, unbounded)
+    return Summary(values, absent, bounds, unbounded, summaries[0].differences)
 
 
 def natives(records: Iterable[Record]) -> dict[str, Record]:
@@ -178,13 +188,27 @@ def _bounds(
     record: Record, native: Record | None, values: Mapping[str, float]
 ) -> tuple[dict[str, tuple[float, float]], dict[str, str]]:
     """Intervals of the values that have one, and why others have none."""
+    from bench.agreement import accuracy_intervals
     from bench.bounds import Interval
     from bench.uncertainty import intervals, speedup_intervals
 
-    found = {**intervals(record), **(speedup_intervals(record, native) if native is not None else {})}
+    found = {
+        **intervals(record),
+        **accuracy_intervals(record),
+        **(speedup_intervals(record, native) if native is not None else {}),
+    }
     known = {name: each for name, each in found.items() if name in values}
     bounds = {name: (each.low, each.high) for name, each in known.items() if isinstance(each, Interval)}
     return bounds, {name: each.reason for name, each in known.items() if not isinstance(each, Interval)}
+
+
+def _differences(record: Record, native: Record | None) -> dict[str, tuple[float, float]]:
+    """Intervals of a record's accuracy less the native case's, over the same images."""
+    from bench.agreement import difference_intervals
+    from bench.bounds import Interval
+
+    found = {} if native is None else difference_intervals(record, native)
+    return {name: (each.low, each.high) for name, each in found.items() if isinstance(each, Interval)}
 
 
 def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
@@ -270,8 +294,10 @@ def _take(values: dict[str, float], name: str, value: float | None) -> None:
 
 def _relative(record: Record, native: Record, values: dict[str, float], absent: dict[str, str]) -> None:
     """Ratios to the native case; none where the two ran on different kinds of device."""
+    from bench.agreement import agreement
     from bench.turns import paired_speedups
 
+    values.update(agreement(record, native))
     devices = [_device_of(native), _device_of(record)]
     theirs = summarize(native).values
     pairs = paired_speedups(record, native)

@@ -32,7 +32,9 @@ TOLERANCES = {"native": 1e-3, "FP32": 1e-3, "FP16": 1e-2, "INT8": 5e-2}
 DETECTION_TOLERANCE = 5e-2  # a detection more or less of twenty, where one stands on the threshold
 UNORDERED = ("boxes", "classes")  # outputs that two detections of nearly equal score change places in
 
-ACCURACY = frozenset(name for name in METRICS if name.startswith(("map", "ar1", "ar_", "top")))
+ACCURACY = frozenset(
+    name for name in METRICS if name.startswith(("map", "ar1", "ar_", "top", "agreement", "largest_score"))
+)
 MACHINE = frozenset({
     "first_inference_ms", "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks",
     "engine_builds_while_timed", "trt_gpu_time_share", "tensor_core_share", "int8_share", "gpu_busy_share",

@@ -285,12 +285,12 @@ def test_a_generated_dataset_that_cannot_be_kept_is_refused(monkeypatch: pytest.
 def test_a_model_that_is_not_here_is_to_be_fetched() -> None:
     card = {
         "name": "remote", "description": "far away", "task": "detection", "image_shape": [8, 8],
-        "source": {"url": "http://models.invalid/remote.tar.gz", "saved_model": "remote_2018/saved_model"},
+        "source": {"url": "http://models.invalid/remote.tar.gz", "inside": "remote_2018/saved_model"},
     }  # fmt: skip
     Path("models").mkdir()
     Path("models/remote.json").write_text(json.dumps(card), encoding="utf-8")
     config = write_config({"model_config": {"model_name": "remote", "output_dir": "zoo"}})
-    place = "zoo/remote_2018/saved_model/saved_model.pb"
+    place = "zoo/remote/remote_2018/saved_model/saved_model.pb"
     assert_refused(run(config), "test.json: model_config.model_name", "http://models.invalid/remote.tar.gz", place)
     Path(place).parent.mkdir(parents=True)
     Path(place).touch()
@@ -300,7 +300,7 @@ def test_a_model_that_is_not_here_is_to_be_fetched() -> None:
 def test_the_original_config_asks_for_its_model_then_for_what_runs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(availability, "gpus_and_driver", lambda: ((), None, None))
     Path("test.json").write_text(json.dumps(SEED), encoding="utf-8")
-    place = "models/ssd_inception_v2_coco_2018_01_28/saved_model/saved_model.pb"
+    place = "models/ssd_inception_v2_coco/ssd_inception_v2_coco_2018_01_28/saved_model/saved_model.pb"
     assert_refused(run("test.json"), "test.json: model_config.model_name", URL, place)
     Path(place).parent.mkdir(parents=True)
     Path(place).touch()

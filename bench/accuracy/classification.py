@@ -7,8 +7,11 @@ import numpy as np
 from bench.accuracy.outputs import score_output
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
+from bench.evidence import KEPT_ANSWERS, Answers
 from bench.inputs.batches import Batch
 from bench.record import Accuracy
+
+DIGITS = 5  # of a score that is kept
 
 
 class TopK:
@@ -17,7 +20,9 @@ class TopK:
     def __init__(self, signature: Signature, class_offset: int) -> None:
         self._output = score_output(signature)
         self._offset = class_offset
-        self._top1 = self._top5 = self._count = 0
+        self._best: list[int] = []
+        self._scores: list[float] = []
+        self._ranks: list[str] = []
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
         """Take one batch's outputs in; padding is left out."""
@@ -27,11 +32,13 @@ class TopK:
             raise DataError(f"label {labels.max() - self._offset} is beyond the model's {scores.shape[1]} classes")
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
         hits = best == labels[:, None]
-        self._top1 += int(hits[:, 0].sum())
-        self._top5 += int(hits.any(axis=1).sum())
-        self._count += batch.count
+        self._best += (best[:, 0] - self._offset).tolist()
+        self._scores += [float(f"{score:.{DIGITS}g}") for score in scores[np.arange(len(best)), best[:, 0]]]
+        self._ranks += np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(str).tolist()
 
     def result(self) -> Accuracy:
         """top1 and top5 as fractions."""
-        metrics = {"top1": self._top1 / self._count, "top5": self._top5 / self._count}
-        return Accuracy(metrics=metrics, num_images=self._count)
+        every = Answers(best=tuple(self._best), scores=tuple(self._scores), ranks="".join(self._ranks))
+        count = len(self._ranks)
+        metrics = {"top1": every.hits(1) / count, "top5": every.hits(5) / count}
+        return Accuracy(metrics=metrics, num_images=count, answers=every if count <= KEPT_ANSWERS else None)

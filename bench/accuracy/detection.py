@@ -8,9 +8,11 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from bench.accuracy.bootstrap import draw_weights, resampled_map
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
+from bench.evidence import BOXES_PER_IMAGE, Boxes
 from bench.inputs.annotations import read_annotations
 from bench.inputs.batches import Batch
 from bench.inputs.geometry import letterbox_place
@@ -32,6 +34,7 @@ class BoxMap:
         self._offset = class_offset
         self._letterbox = preprocess == "letterbox"
         self._seen: list[int] = []
+        self._kept: list[Any] = []  # of each image, the boxes that a record keeps
         self._rows: list[Any] = []  # image id, x, y, width, height, score, category: as COCO.loadRes takes them
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
@@ -40,18 +43,21 @@ class BoxMap:
         for row, item in enumerate(batch.items):
             self._seen.append(item.id)
             count = round(float(np.ravel(counts)[row]))
+            self._kept.append(np.zeros((0, 6)))
             if count:
                 image = self._truth.imgs[item.id]
                 found = boxes[row, :count].astype(np.float64)
                 if self._letterbox:
                     found = unboxed(found, (image["height"], image["width"]), batch.images.shape[1:3])
                 kept = scores[row, :count], classes[row, :count] - self._offset
+                self._kept[-1] = _best(found, *kept)
                 self._rows.append(_rows(item.id, found, *kept, image["height"], image["width"]))
 
     def result(self) -> Accuracy:
         """The twelve COCO figures as fractions."""
+        boxes = Boxes.pack(self._kept)
         if not self._rows:
-            return Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=len(self._seen))
+            return Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=len(self._seen), boxes=boxes)
         evaluation = COCOeval(self._truth, self._truth.loadRes(np.concatenate(self._rows)), "bbox")
         evaluation.params.imgIds = self._seen
         evaluation.evaluate()
@@ -59,7 +65,27 @@ class BoxMap:
         evaluation.summarize()
         figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
         known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
-        return Accuracy(metrics=known, num_images=len(self._seen))
+        return Accuracy(
+            metrics=known,
+            num_images=len(self._seen),
+            per_class=_per_class(evaluation),
+            resampled={"map": tuple(resampled_map(evaluation, draw_weights(len(self._seen))))},
+            boxes=boxes,
+        )
+
+
+def _best(boxes: Any, scores: Any, classes: Any) -> Any:
+    """Corners, class and score of the boxes with the highest scores."""
+    order = np.argsort(-scores, kind="stable")[:BOXES_PER_IMAGE]
+    return np.column_stack([boxes[order], classes[order], scores[order]])
+
+
+def _per_class(evaluation: Any) -> dict[str, float]:
+    """The mAP of each category that there are objects of, by its name."""
+    precision = evaluation.eval["precision"][:, :, :, 0, -1]  # any size, as many boxes as are evaluated at all
+    names = [str(category["name"]) for category in evaluation.cocoGt.loadCats(evaluation.params.catIds)]
+    means = precision.mean(axis=(0, 1))
+    return {name: float(mean) for name, mean in zip(names, means, strict=True) if mean >= 0}
 
 
 def unboxed(boxes: Any, size: tuple[int, int], shape: tuple[int, int]) -> Any:

@@ -73,6 +73,9 @@ def load_image(
 
 def _rgb(image: Image.Image) -> Image.Image:
     """Grey, CMYK and palettes converted; an alpha channel dropped; 16 bits cut to their upper 8."""
+    if image.mode == "RGB":
+        image.load()  # not converted, which would copy it
+        return image
     if image.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

@@ -116,6 +116,7 @@ ACCURACY = Bars(
     _accuracy,
     remark=_to_native,
     only_measured=True,
+    bounded=ACCURACY_METRICS,
     of=ACCURACY_METRICS,
 )
 ENERGY = Bars(

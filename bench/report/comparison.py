@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.published import against_published
 from bench.record import Dataset, Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
@@ -13,7 +14,7 @@ from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives
 from bench.validity import Problem, judge
 
 LABELS_IN_NOTE = 4
-RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup")
+RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup", "agreement", "largest_score_difference")
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _difference(row: Row, columns: Sequence[Column]) -> Iterator[Row]:
             for mine, other in zip(row.values, theirs, strict=True)
         ),
         absent=(None,) * len(columns),
-        bounds=(None,) * len(columns),
+        bounds=tuple(column.summary.differences.get(row.name) for column in columns),
         unbounded=(None,) * len(columns),
         is_difference=True,
     )
@@ -267,6 +268,7 @@ def _input_notes(record: Record) -> Iterator[str]:
 def _case_notes(column: Column) -> Iterator[str]:
     record = column.record
     yield from _backend_notes(record, column.broken)
+    yield from against_published(record, column.summary)
     yield from record.stages.diagnoses() if record.stages else ()
     if record.profile_absent is not None:
         yield f"no profile: {record.profile_absent}"

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.report.comparison import Column, Comparison, Row
+from bench.statistics import BOUNDED_ACCURACY
 
 NO_VALUE = "–"
 FAILED = "-"
@@ -17,7 +18,7 @@ OF_PROCESSES = "Intervals are of 95 % and between processes: {count} of each var
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
     "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps",
-    "speedup", "map", "map - native", "top1", "top1 - native",
+    "speedup", "map", "map - native", "top1", "top1 - native", "agreement",
     "conversion_s", "model_bytes", "engines", "share_converted", "fallbacks", "trt_gpu_time_share", "tensor_core_share",
 )  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -169,15 +170,24 @@ def _line(row: Row, comparison: Comparison, footnotes: dict[str, None]) -> Line:
         if text is None
         else Cell(
             text + _origin(row.name, column, footnotes), text in best and _can_be_best(row, column),
-            *_bounds(value, bounds), doubt=DOUBT if row.name in column.doubtful else "",
+            *_bounds(row, value, bounds), doubt=DOUBT if row.name in column.doubtful else "",
         )
         for text, value, bounds, reason, column in zip(texts, row.values, row.bounds, row.absent, columns, strict=True)
     )  # fmt: skip
     return Line(row.name, unit, row.text, cells)
 
 
-def _bounds(value: float | None, bounds: tuple[float, float] | None) -> tuple[str, str]:
-    return (spread(value, bounds), interval(bounds)) if value and bounds is not None else ("", "")
+def _bounds(row: Row, value: float | None, bounds: tuple[float, float] | None) -> tuple[str, str]:
+    """An interval as a share of its value; of fractions and their differences, as it is."""
+    if value is None or bounds is None:
+        return "", ""
+    if row.is_difference or row.name in BOUNDED_ACCURACY:
+        signed = "+" if row.is_difference else ""
+        return (
+            f"±{max(bounds[1] - value, value - bounds[0], 0):.4f}",
+            f"{bounds[0]:{signed}.4f} to {bounds[1]:{signed}.4f}",
+        )
+    return (spread(value, bounds), interval(bounds)) if value else ("", "")
 
 
 def _number(row: Row, value: float) -> str:

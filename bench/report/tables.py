@@ -25,7 +25,7 @@ from bench.report.loads import load_listings, load_remarks, load_table
 from bench.report.markup import escape, markdown_table
 from bench.report.profiled import profile_listings
 from bench.report.story import making, ran, stories
-from bench.statistics import BOUNDED, METRICS
+from bench.statistics import BOUNDED, BOUNDED_ACCURACY, METRICS
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",
@@ -103,7 +103,7 @@ def csv_text(comparisons: Sequence[Comparison]) -> str:
     metrics = [*METRICS, *sorted(others)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    ends = [(name, end) for name in metrics if name in BOUNDED for end in ("low", "high")]
+    ends = [(name, end) for name in metrics if name in (*BOUNDED, *BOUNDED_ACCURACY) for end in ("low", "high")]
     writer.writerow([*CSV_CASE, *metrics, *(f"{name}_{end}" for name, end in ends)])
     for column in columns:
         values, bounds = column.summary.values, column.summary.bounds

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench.accuracy.classification import TopK
 from bench.backends.base import Array, Signature, TensorSpec
 from bench.errors import DataError, ModelError
+from bench.evidence import Answers
 from bench.inputs.batches import Batch
 from bench.inputs.item import Item
 from bench.record import Accuracy
@@ -64,7 +65,9 @@ def test_agrees_with_ranking_each_image_by_itself(
 def test_padding_is_not_counted() -> None:
     metric = TopK(signature(3), 0)
     metric.add(batch([1], size=4), {"probabilities": np.eye(3, dtype=np.float32)[[1, 0, 0, 0]]})
-    assert metric.result() == Accuracy(metrics={"top1": 1.0, "top5": 1.0}, num_images=1)
+    result = metric.result()
+    assert (result.metrics, result.num_images) == ({"top1": 1.0, "top5": 1.0}, 1)
+    assert result.answers == Answers(best=(1,), scores=(1.0,), ranks="1")
 
 
 def test_the_class_offset_shifts_labels_past_the_background() -> None:

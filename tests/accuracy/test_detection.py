@@ -198,7 +198,8 @@ def test_no_detection_at_all_is_a_map_of_zero(tmp_path: Path) -> None:
     metric = BoxMap(signature(), write(truth, tmp_path), 0)
     for image in truth["images"]:
         metric.add(batch([image], 1), as_outputs([(image, [])]))
-    assert metric.result() == Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=12)
+    result = metric.result()
+    assert (result.metrics, result.num_images) == (dict.fromkeys(STATISTICS, 0.0), 12)
 
 
 def test_a_missing_area_is_the_boxs_and_a_missing_crowd_flag_is_none(tmp_path: Path) -> None:
@@ -251,3 +252,16 @@ def test_boxes_of_a_letterboxed_picture_are_those_of_the_picture(tmp_path: Path)
         outputs["detection_boxes"] = (outputs["detection_boxes"] * size + corner) / 320
         metric.add(Batch(np.zeros((1, 320, 320, 3)), batch([image], 1).items), outputs)
     assert metric.result().metrics["map"] == pytest.approx(1.0)
+
+
+def test_the_classes_have_a_figure_each_whose_mean_is_the_whole(tmp_path: Path) -> None:
+    accuracy = evaluate(make_truth(), tmp_path)
+    assert accuracy.per_class.keys() == {"1", "2", "3", "4"}
+    assert np.mean(list(accuracy.per_class.values())) == pytest.approx(accuracy.metrics["map"])
+
+
+def test_resamples_lie_around_the_figure_and_boxes_are_kept(tmp_path: Path) -> None:
+    accuracy = evaluate(make_truth(14), tmp_path)
+    low, high = np.percentile(accuracy.resampled["map"], [2.5, 97.5])
+    assert low < accuracy.metrics["map"] < high
+    assert accuracy.boxes is not None and accuracy.boxes.images == 14

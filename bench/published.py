@@ -1,0 +1,60 @@
+"""A case's accuracy held against the published one: a verdict in words, for tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bench.cards import Published
+from bench.record import PublishedAccuracy, Record
+from bench.statistics import Summary
+
+ACCURACY = ("top1", "top5", "map", "map50")
+PUBLISHED_ON = {"classification": ("imagenet", "ImageNet"), "detection": ("coco", "COCO")}  # datasets, by their names
+
+
+def published_accuracy(figures: Published | None, dataset: str | None) -> PublishedAccuracy | None:
+    """What a card's `published` says of accuracy: by name the native figures, in `modes` those of other precisions.
+
+    They are of the card's own dataset; where it names none, of those that everybody publishes on.
+    """
+    if figures is None:
+        return None
+    native = {name: figure for name in ACCURACY if (figure := getattr(figures, name)) is not None}
+    modes: dict[str, dict[str, float]] = {mode: dict(found.items()) for mode, found in figures.modes.items()}
+    known = {mode: found for mode, found in {"native": native, **modes}.items() if found}
+    return PublishedAccuracy(source=figures.source, figures=known, dataset=dataset) if known else None
+
+
+def against_published(record: Record, summary: Summary) -> Iterator[str]:
+    """A sentence for each published figure of this precision, or why it is not compared."""
+    published = record.case.model.published
+    if published is None or record.accuracy is None:
+        return
+    figures = published.figures.get(record.case.optimization.precision_mode, {})
+    own = published.dataset
+    prefix, images = PUBLISHED_ON[record.case.model.task] if own is None else (own, own)
+    for name, figure in figures.items():
+        if name not in summary.values:
+            continue
+        told = f"{name} {summary.values[name]:.4g}"
+        if not record.case.dataset.name.startswith(prefix):
+            where = record.case.dataset.name
+            yield f"{told} is of {where}; the published {figure:g} is of {images} ({published.source})"
+        else:
+            yield f"{told} {_verdict(name, figure, summary.values, summary.bounds)} ({published.source})"
+
+
+def _verdict(name: str, figure: float, values: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> str:
+    """A published figure is rounded: it stands for all values that round to it."""
+    rounding = 0.5 * 10.0 ** -_decimals(figure)
+    low, high = bounds.get(name, (values[name], values[name]))
+    sure = f", {values[name] - figure:+.4f}; 95 % interval {low:.4g} to {high:.4g}" if name in bounds else ""
+    if figure + rounding < low:
+        return f"is above the published {figure:g}{sure}"
+    if figure - rounding > high:
+        return f"is below the published {figure:g}{sure}"
+    return f"is as published, {figure:g}{sure}"
+
+
+def _decimals(figure: float) -> int:
+    return len(f"{figure!r}".partition(".")[2])

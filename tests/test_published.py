@@ -1,0 +1,71 @@
+"""Measured accuracy against the published one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.cards import Published
+from bench.evidence import Answers
+from bench.published import against_published, published_accuracy
+from bench.record import Accuracy, Dataset, Model, Record
+from bench.report.comparison import compare_cases
+from bench.statistics import summarize
+from tests.factory import make_case, make_record
+
+CARD: dict[str, Any] = {
+    "top1": 0.71,
+    "top5": None,
+    "speed_ms": 3.0,
+    "modes": {"INT8": {"top1": 0.705}},
+    "source": "a guide",
+}
+
+
+def measured(hits: int, images: int, precision: str = "native", dataset: str = "imagenet-folders") -> Record:
+    answers = Answers(best=(0,) * images, scores=(1.0,) * images, ranks="1" * hits + "0" * (images - hits))
+    model = Model(name="m", task="classification", published=published_accuracy(Published.model_validate(CARD), None))
+    data = Dataset(name=dataset, format="folders")
+    accuracy = Accuracy(metrics={"top1": hits / images}, num_images=images, answers=answers)
+    return make_record(case=make_case(precision, model=model, dataset=data, num_images=images), accuracy=accuracy)
+
+
+def told(record: Record) -> list[str]:
+    return list(against_published(record, summarize(record)))
+
+
+@pytest.mark.parametrize(("hits", "images", "words"), [
+    (710, 1000, "top1 0.71 is as published, 0.71, +0.0000; 95 % interval 0.6"),
+    (690, 1000, "top1 0.69 is as published, 0.71, -0.0200"),
+    (6900, 10_000, "top1 0.69 is below the published 0.71, -0.0200"),
+    (7400, 10_000, "top1 0.74 is above the published 0.71, +0.0300"),
+    (71_400, 100_000, "top1 0.714 is as published, 0.71"),
+])  # fmt: skip
+def test_the_verdict_takes_interval_and_rounding_into_account(hits: int, images: int, words: str) -> None:
+    (sentence,) = told(measured(hits, images))
+    assert sentence.startswith(words) and sentence.endswith("(a guide)")
+
+
+def test_each_precision_is_held_against_its_own_figure() -> None:
+    assert "published 0.705" in told(measured(9900, 10_000, "INT8"))[0]
+    assert told(measured(9900, 10_000, "FP16")) == []
+
+
+def test_figures_of_other_images_are_not_compared() -> None:
+    (sentence,) = told(measured(800, 1000, dataset="nips17"))
+    assert sentence == "top1 0.8 is of nips17; the published 0.71 is of ImageNet (a guide)"
+
+
+def test_tables_say_it() -> None:
+    (comparison,) = compare_cases([measured(710, 1000)])
+    assert any("top1 0.71 is as published" in note for note in comparison.notes)
+    assert published_accuracy(None, None) is None
+
+
+def test_a_card_with_a_dataset_of_its_own_is_published_on_that() -> None:
+    own = published_accuracy(Published.model_validate(CARD), "shapes")
+    model = Model(name="m", task="classification", published=own)
+    record = measured(710, 1000, dataset="shapes")
+    case = record.case.model_copy(update={"model": model})
+    assert "as published" in told(record.model_copy(update={"case": case}))[0]
