@@ -139,8 +139,10 @@ def _column(label: str, record: Record, native: Record | None, broken: str | Non
 
 
 def _title(record: Record) -> str:
+    """What tables and plots are headed with: a plot has no notes, so weights that mean nothing are told here."""
     case = record.case
-    return f"{case.model.name}, batch size {case.batch_size}, {case.dataset.name}"
+    name = f"{case.model.name} (random weights)" if case.model.random_weights else case.model.name
+    return f"{name}, batch size {case.batch_size}, {case.dataset.name}"
 
 
 def case_label(record: Record) -> str:

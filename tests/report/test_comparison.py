@@ -132,8 +132,10 @@ def test_notes_warn_of_what_figures_do_not_mean() -> None:
     model = Model(name="resnet50", task="classification", keras_application="ResNet50", random_weights=True)
     case = make_case("FP32", model=model, dataset=Dataset(name="noise", format="synthetic"))
     idle = Conversion(converter="TF-TRT 8.5.3", engines=0)
-    text = "\n".join(compare_cases([make_record(case=case, conversion=idle, notes=("slow clock",))])[0].notes)
+    (comparison,) = compare_cases([make_record(case=case, conversion=idle, notes=("slow clock",))])
+    text = "\n".join(comparison.notes)
     assert "resnet50 has random weights" in text
+    assert comparison.title.startswith("resnet50 (random weights), ")
     assert "noise: synthetic images" in text
     assert "FP32 (tf-trt): no TensorRT engine in the converted graph" in text
     assert "FP32 (tf-trt): slow clock" in text
