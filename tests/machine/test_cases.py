@@ -72,7 +72,7 @@ def test_a_gpu_from_idle_to_energy_for_an_image(tmp_path: Path, monkeypatch: pyt
 
 
 def test_workers_that_wait_for_their_turn_are_no_strangers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in fake_gpu(tmp_path, "crowded", at="infer").items():
+    for name, value in fake_gpu(tmp_path, "crowded").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("bench.launch.ON_GPU", ("null",))
     running = Running(tmp_path, str(tmp_path), Progress(Console(), 2))
@@ -94,7 +94,7 @@ def test_readings_come_as_often_as_the_config_says(tmp_path: Path, monkeypatch: 
     for name, value in inject(tmp_path, "infer", "pause").items():
         monkeypatch.setenv(name, value)
     rare, often = (
-        run_worker(null_case(telemetry_period_s=period), tmp_path / "log", lambda *_: None).telemetry
+        run_worker(null_case(telemetry_period_s=period, num_iterations=2), tmp_path / "log", lambda *_: None).telemetry
         for period in (10.0, 0.02)
     )
     assert rare is not None and often is not None and (rare.period_s, often.period_s) == (10.0, 0.02)
