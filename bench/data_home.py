@@ -78,10 +78,16 @@ def missing_parts(card: DatasetCard) -> list[Path]:
 
 def how_to_get(card: DatasetCard, missing: list[Path]) -> str:
     """What to fetch from where, and where to put it."""
-    ways = " and ".join(archive.url for archive in card.source.archives)
-    first = f"fetch {ways} and unpack" if ways else f"{card.source.obtain}; put"
-    there = " and ".join(map(str, missing))
-    return f"{first} it in {home_of(card)}, so that {there} is there; BENCH_DATASETS names another folder for datasets"
+    home, there = home_of(card), " and ".join(map(str, missing))
+    another = "BENCH_DATASETS names another folder for datasets"
+    if not card.source.archives:
+        return f"{card.source.obtain}; put it in {home}, so that {there} is there; {another}"
+    urls = " and ".join(archive.url for archive in card.source.archives)
+    return (
+        f"`bench datasets download {card.name}` fetches {urls}; without a network, fetch them elsewhere and "
+        f"put them in {home} under their own names before you run that, or unpack each so that "
+        f"{there} is there; {another}"
+    )
 
 
 def _generate_once(card: DatasetCard, script: Path) -> None:

@@ -65,11 +65,11 @@ def generate(name: Name) -> None:
 
 @datasets.command()
 def download(name: Name) -> None:
-    """Say where a dataset lies, or what to fetch and where to put it."""
+    """Fetch a dataset's archives, check and unpack them; an interrupted download goes on where it ended."""
     from bench.shown_datasets import download as found
 
     with _told():
-        print(found(name))
+        print(found(name, Console(stderr=True)))
 
 
 @datasets.command()

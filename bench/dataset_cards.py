@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
@@ -14,10 +15,15 @@ WAYS = ("path", "generator", "archives", "obtain")
 
 
 class Archive(Part):
-    """A file to fetch, and to unpack in the dataset's folder."""
+    """A file to fetch, and to unpack in a folder of its own name, less the suffix, in the dataset's folder."""
 
     url: str
     sha256: Sha256 | None = None  # None: nobody could verify it
+
+    @property
+    def folder(self) -> str:
+        """Where it is unpacked."""
+        return PurePosixPath(self.url).name.partition(".")[0]
 
 
 class DatasetSource(Part):

@@ -7,14 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from bench.catalog import dataset_card, names
 from bench.data_home import home_of, how_to_get, missing_parts, provide, resolve_dataset
 from bench.dataset_cards import DatasetCard
+from bench.download import obtain
 from bench.errors import CatalogError
 from bench.preflight import check_in_child, check_request
+from bench.unpack import Limits
 
+LIMITS = Limits(size_bytes=64 << 30, files=500_000)  # COCO's largest archive is 19 GB of 118287 images
 EVERY_IMAGE = 1 << 62  # more than there are: all that cannot be used are listed
 
 
@@ -79,14 +83,23 @@ def generated(name: str) -> str:
     return str(home_of(card))
 
 
-def download(name: str) -> str:
-    """The folder of a dataset that is on this machine; else an error that says how to get it there."""
+def download(name: str, console: Console) -> str:
+    """The folder of a dataset, fetched if it was not there; a CatalogError says why it cannot be, and what to do."""
     state = State(dataset_card(name))
+    source, home = state.card.source, home_of(state.card)
     if state.is_here:
-        return str(home_of(state.card))
-    if state.card.source.generator:
+        return str(home)
+    if source.generator:
         raise CatalogError(f"dataset {name!r} is made, not fetched: `bench datasets generate {name}`")
-    raise CatalogError(f"dataset {name!r}: {how_to_get(state.card, missing_parts(state.card))}")
+    try:
+        for archive in source.archives:
+            if not (home / archive.folder).exists():
+                obtain(archive.url, archive.sha256, None, home / archive.folder, console, LIMITS)
+    except CatalogError as error:
+        raise CatalogError(f"{error}\n{how_to_get(state.card, missing_parts(state.card))}") from error
+    if missing := missing_parts(state.card):
+        raise CatalogError(f"dataset {name!r}: {how_to_get(state.card, missing)}")
+    return str(home)
 
 
 def checked(name: str, num_images: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,6 @@ def test_show_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "words"), [
-    ("coco-val2017", ("http://images.cocodataset.org/zips/val2017.zip", "annotations_trainval2017.zip",
-                      "data/coco2017/val2017", "data/coco2017/annotations/instances_val2017.json")),
     ("imagenet-tfrecords", ("image-net.org", "data/imagenet/validation-?????-of-?????")),
     ("shapes-detection-validation", ("bench datasets generate shapes-detection-validation",)),
     ("coco-val", ("no dataset 'coco-val'; did you mean 'coco-val2017'?",)),
@@ -59,6 +58,39 @@ def test_what_cannot_be_had_is_one_error_that_says_what_to_do(name: str, words: 
     assert outcome.exit_code == 2
     assert outcome.stderr.count("\n") == 1
     assert all(word in outcome.stderr for word in words)
+
+
+def archived(home: Path, annotations: dict[str, Any]) -> None:
+    """A dataset of two archives that lie where they would be fetched to."""
+    urls = [{"url": f"http://127.0.0.1:9/{name}.zip"} for name in ("pictures", "notes")]
+    write_card("own", {"archives": urls}, format="coco", images_dir="pictures/val", annotation_path="notes/all.json")
+    (home / "data" / "own").mkdir(parents=True)
+    images = write_images("scratch/val", 2)
+    for name, files in (("pictures", sorted(images.iterdir())), ("notes", [])):
+        with zipfile.ZipFile(home / "data" / "own" / f"{name}.zip", "w") as archive:
+            for file in files:
+                archive.write(file, f"val/{file.name}")
+            if not files:
+                archive.writestr("all.json", json.dumps(annotations))
+
+
+def test_archives_that_lie_there_are_unpacked_each_in_its_folder(home: Path) -> None:
+    images = [{"id": n, "file_name": f"{n}.jpg", "height": 8, "width": 8} for n in range(2)]
+    archived(home, {"images": images, "annotations": [], "categories": []})
+    assert bench("datasets", "download", "own").stdout.strip() == str(home / "data" / "own")
+    assert (home / "data" / "own" / "pictures" / "val" / "1.jpg").is_file()
+    assert bench("datasets", "check", "own").stdout == "own: 2 images can be used, 0 cannot\n"
+    assert bench("datasets", "download", "own").exit_code == 0
+
+
+def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
+    archived(home, {})
+    (home / "data" / "own" / "pictures.zip").unlink()
+    outcome = bench("datasets", "download", "own")
+    assert outcome.exit_code == 2
+    for words in ("http://127.0.0.1:9/pictures.zip cannot be fetched", "put them in", "data/own/pictures/val"):
+        assert words in outcome.stderr
+    assert not (home / "data" / "own" / "pictures").exists()
 
 
 def test_a_config_that_names_what_is_not_here_says_the_same() -> None:

@@ -23,21 +23,27 @@ def draw_weights(images: int, resamples: int = RESAMPLES) -> Floats:
     return np.stack([np.bincount(row, minlength=images) for row in drawn]).astype(np.float32)
 
 
-def resampled_map(evaluation: Any, weights: Floats) -> list[float]:
-    """The mean average precision of each resample; `evaluation` is a COCOeval after `evaluate()`.
+class ResampledMap:
+    """The mean average precision of each resample, out of a COCOeval that evaluates some categories at a time."""
 
-    NaN where a resample has no object at all.
-    """
-    total = np.zeros(len(weights))
-    classes = np.zeros(len(weights))
-    for category in range(len(evaluation.params.catIds)):
-        precision = _average_precision(evaluation, category, weights)
-        if precision is not None:
-            known = ~np.isnan(precision)
-            total[known] += precision[known]
-            classes[known] += 1
-    with np.errstate(invalid="ignore"):
-        return [float(value) for value in total / classes]
+    def __init__(self, images: int, weights: Floats | None = None) -> None:
+        self._weights = draw_weights(images) if weights is None else weights
+        self._total = np.zeros(len(self._weights))
+        self._classes = np.zeros(len(self._weights))
+
+    def add(self, evaluation: Any) -> None:
+        """Take in the categories that `evaluate()` has just evaluated."""
+        for category in range(len(evaluation.params.catIds)):
+            precision = _average_precision(evaluation, category, self._weights)
+            if precision is not None:
+                known = ~np.isnan(precision)
+                self._total[known] += precision[known]
+                self._classes[known] += 1
+
+    def values(self) -> list[float]:
+        """By resample; NaN where one has no object at all."""
+        with np.errstate(invalid="ignore"):
+            return [float(value) for value in self._total / self._classes]
 
 
 def _average_precision(evaluation: Any, category: int, weights: Floats) -> Floats | None:
@@ -78,9 +84,16 @@ def _at_threshold(
     precision = hits / np.maximum(boxes, 1)
     highest = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = hits / np.maximum(positives, 1)[:, None].astype(np.float64)
-    reached = np.searchsorted(recalls, recall, side="right")
-    steps = np.diff(reached, axis=1, prepend=0)
+    steps = np.diff(_reached(recall, recalls), axis=1, prepend=0)
     return (highest * steps).sum(axis=1) / len(recalls)
+
+
+def _reached(recall: Any, recalls: Any) -> Any:
+    """How many of the thresholds, evenly from 0 to 1, a recall reaches: searchsorted from the right, but faster."""
+    last = len(recalls) - 1
+    near = (recall * last).astype(np.intp)
+    after = np.minimum(near + 1, last)
+    return near + (recalls[near] <= recall) + ((after > near) & (recalls[after] <= recall))
 
 
 def _of_category(evaluation: Any, category: int) -> list[Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bench.accuracy.bootstrap import draw_weights, resampled_map
+from bench.accuracy.bootstrap import ResampledMap
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
@@ -19,6 +19,7 @@ from bench.inputs.geometry import letterbox_place
 from bench.record import Accuracy
 
 ROLES = ("boxes", "scores", "classes", "count")
+CATEGORIES_AT_A_TIME = 20
 STATISTICS = (
     "map", "map50", "map75", "map_small", "map_medium", "map_large",
     "ar1", "ar10", "ar100", "ar_small", "ar_medium", "ar_large",
@@ -59,19 +60,38 @@ class BoxMap:
         if not self._rows:
             return Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=len(self._seen), boxes=boxes)
         evaluation = COCOeval(self._truth, self._truth.loadRes(np.concatenate(self._rows)), "bbox")
+        self._rows.clear()
         evaluation.params.imgIds = self._seen
-        evaluation.evaluate()
-        evaluation.accumulate()
-        evaluation.summarize()
+        resampled = _evaluate(evaluation, len(self._seen))
         figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
         known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
         return Accuracy(
             metrics=known,
             num_images=len(self._seen),
             per_class=_per_class(evaluation),
-            resampled={"map": tuple(resampled_map(evaluation, draw_weights(len(self._seen))))},
+            resampled={"map": tuple(resampled)},
             boxes=boxes,
         )
+
+
+def _evaluate(evaluation: Any, images: int) -> list[float]:
+    """Evaluate a few categories at a time, which takes a fraction of the memory; gives the mAP of resamples."""
+    categories = list(evaluation.params.catIds)
+    resamples = ResampledMap(images)
+    parts = []
+    for start in range(0, len(categories), CATEGORIES_AT_A_TIME):
+        evaluation.params.catIds = categories[start : start + CATEGORIES_AT_A_TIME]
+        evaluation.evaluate()
+        resamples.add(evaluation)
+        evaluation.accumulate()
+        parts.append(evaluation.eval)
+        evaluation.evalImgs, evaluation.ious = [], {}
+    evaluation.params.catIds = categories
+    precision = np.concatenate([part["precision"] for part in parts], axis=2)
+    recall = np.concatenate([part["recall"] for part in parts], axis=1)
+    evaluation.eval = {"params": evaluation.params, "precision": precision, "recall": recall}
+    evaluation.summarize()
+    return resamples.values()
 
 
 def _best(boxes: Any, scores: Any, classes: Any) -> Any:

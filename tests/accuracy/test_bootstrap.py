@@ -11,7 +11,7 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from bench.accuracy.bootstrap import draw_weights, resampled_map
+from bench.accuracy.bootstrap import ResampledMap, draw_weights
 from tests.accuracy.test_detection import all_detections, all_ids, make_truth, reference
 
 
@@ -48,7 +48,9 @@ def test_a_resample_has_the_map_of_the_images_that_were_drawn(crowds: bool) -> N
     weights = draw_weights(14, 6)
     weights[0] = 1
     order = np.argsort(all_ids(truth))  # COCOeval sorts the images that it is given
-    found = resampled_map(evaluated(truth), weights[:, order])
+    resampled = ResampledMap(14, weights[:, order])
+    resampled.add(evaluated(truth))
+    found = resampled.values()
     for row, value in zip(weights, found, strict=True):
         again, detections = drawn(truth, [int(count) for count in row])
         assert value == pytest.approx(reference(again, detections, all_ids(again))["map"], abs=1e-6)

@@ -141,8 +141,11 @@ def all_ids(truth: dict[str, Any], count: int = 99) -> list[int]:
 
 
 @pytest.mark.parametrize("names", [ZOO, TF2_SUITE], ids=["zoo", "tf2"])
-@pytest.mark.parametrize("batch_size", [1, 5])
-def test_agrees_with_pycocotools_on_the_same_boxes(tmp_path: Path, names: Sequence[str], batch_size: int) -> None:
+@pytest.mark.parametrize(("batch_size", "at_a_time"), [(1, 10), (5, 3), (5, 1)])
+def test_agrees_with_pycocotools_on_the_same_boxes(
+    tmp_path: Path, names: Sequence[str], batch_size: int, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.accuracy.detection.CATEGORIES_AT_A_TIME", at_a_time)
     truth = make_truth()
     accuracy = evaluate(truth, tmp_path, batch_size, names)
     wanted = reference(truth, all_detections(truth), all_ids(truth))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.backends.base import Array
+from bench.errors import DataError
 from bench.inputs.batches import iterate_batches
 from bench.inputs.item import Item
 
@@ -102,3 +105,24 @@ def test_a_consumer_that_stops_early_leaves_no_threads_and_decodes_no_more() -> 
     batches.close()  # type: ignore[attr-defined]
     assert decoders() == []
     assert len(begun) <= 2 + 2 * 2 + 3
+
+
+def test_images_of_different_sizes_cannot_share_a_batch() -> None:
+    def load(item: Item) -> Array:
+        return np.zeros((1 + item.id, 1, 3), np.uint8)
+
+    with pytest.raises(DataError, match="cannot share a batch: set benchmark_config"):
+        list(iterate_batches(items(3), 3, load))
+    assert [batch.images.shape for batch in iterate_batches(items(3), 1, load)] == [
+        (1, 1, 1, 3), (1, 2, 1, 3), (1, 3, 1, 3),
+    ]  # fmt: skip
+
+
+def test_batches_that_were_consumed_are_not_kept() -> None:
+    """Memory is bounded: a batch that the consumer has dropped is gone."""
+    gone: list[weakref.ref[Array]] = []
+    for batch in iterate_batches(items(40), 4, picture):
+        gone.append(weakref.ref(batch.images))
+        del batch
+        gc.collect()
+        assert sum(reference() is not None for reference in gone) <= 2

@@ -1,0 +1,107 @@
+"""What decoding ahead and evaluating cost beside what they are made of: ratios within one run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from bench.environment import usable_cores
+from bench.inputs.batches import iterate_batches
+from bench.inputs.images import load_image
+from bench.inputs.item import Item
+from tests.benchmarks.coco_like import write_truth
+from tests.faults import ROOT
+
+pytestmark = pytest.mark.alone
+PHOTOS, BATCH, ATTEMPTS, ROUNDS = 48, 8, 4, 3
+EVALUATED = 500  # images; the memory of 5000 is less than ten times as much
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
+    """JPEGs of 640 x 480 with about as much in them as photographs have."""
+    home = tmp_path_factory.mktemp("photos")
+    items = []
+    for number in range(PHOTOS):
+        generator = np.random.default_rng(number)
+        coarse = Image.fromarray(generator.integers(0, 256, (30, 40, 3), np.uint8)).resize((640, 480))
+        pixels = np.asarray(coarse) + generator.normal(0, 6, (480, 640, 3))
+        path = home / f"{number}.jpg"
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path, quality=90)
+        items.append(Item(number, path))
+    return items
+
+
+def decode(items: list[Item]) -> None:
+    """The same files by as many threads, and nothing else."""
+
+    def one(item: Item) -> None:
+        with Image.open(item.path or "") as image:
+            image.load()
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        list(pool.map(one, items))
+
+
+def feed(items: list[Item], shape: tuple[int, int] | None, name: str) -> None:
+    """As an accuracy pass gets its batches."""
+    dtype = np.dtype(np.uint8 if name == "raw" else np.float32)
+    batches = iterate_batches(items, BATCH, lambda item: load_image(item, shape, name, dtype, 0))
+    assert sum(batch.count for batch in batches) == len(items)
+
+
+def cpu_seconds(work: Callable[[], None]) -> float:
+    """The least of several."""
+    costs = []
+    for _ in range(ROUNDS):
+        start = process_time()
+        work()
+        costs.append(process_time() - start)
+    return min(costs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "name", "least"), [(None, "raw", 0.6), ((224, 224), "tf", 0.3), ((224, 224), "resnet_official", 0.25)]
+)
+def test_the_share_of_decoding_in_what_a_batch_costs(
+    benchmark: BenchmarkFixture, photos: list[Item], shape: tuple[int, int] | None, name: str, least: float
+) -> None:
+    """In CPU time: with all cores busy, it is also the rate beside that of decoding alone."""
+    benchmark.pedantic(lambda: feed(photos, shape, name), rounds=2)  # type: ignore[no-untyped-call]
+    shares: list[float] = []
+    while len(shares) < ATTEMPTS and (not shares or max(shares) < least):
+        shares.append(cpu_seconds(lambda: decode(photos)) / cpu_seconds(lambda: feed(photos, shape, name)))
+    print(f"{name}: decoding is", ", ".join(f"{share:.2f}" for share in shares))
+    assert max(shares) >= least
+
+
+def evaluate(which: str, images: int, folder: Path) -> Any:
+    command = [sys.executable, "-m", "tests.benchmarks.coco_like", which, str(images), str(folder)]
+    return json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def test_evaluation_takes_no_more_than_a_fifth_more_than_pycocotools(
+    benchmark: BenchmarkFixture, tmp_path: Path
+) -> None:
+    """Intervals and classes included; and less memory, since a few categories are evaluated at a time."""
+    write_truth(EVALUATED, tmp_path)
+    benchmark.pedantic(lambda: evaluate("ours", EVALUATED, tmp_path), rounds=1)  # type: ignore[no-untyped-call]
+    ratios: list[float] = []
+    while len(ratios) < ATTEMPTS and (not ratios or min(ratios) > 1.2):
+        theirs, ours = (evaluate(which, EVALUATED, tmp_path) for which in ("pycocotools", "ours"))
+        assert ours["map"] == pytest.approx(theirs["map"], abs=1e-9)
+        ratios.append(ours["seconds"] / theirs["seconds"])
+    print("evaluation / pycocotools':", ", ".join(f"{ratio:.2f}" for ratio in ratios), ours["peak_bytes"])
+    assert min(ratios) <= 1.2
+    assert 10 * ours["peak_bytes"] < 2 << 30 and ours["peak_bytes"] < theirs["peak_bytes"]
