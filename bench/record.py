@@ -323,6 +323,17 @@ class Record(Part):
         return self.failure is not None and self.failure.kind == "interrupted"
 
 
+def check_format(version: object, source: str) -> None:
+    """Refuse a file of a format that this version does not know."""
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ConfigError(
+            f"{source}: format version {version} is not {FORMAT_VERSION} but newer: a newer version of this program "
+            "wrote it, and can read it"
+        )
+    if version != FORMAT_VERSION:
+        raise ConfigError(f"{source}: format version {version!r} is not {FORMAT_VERSION}, the only one known here")
+
+
 def read_record(text: str, source: str) -> Record:
     """Parse a record's JSON; `source` names it in errors. Refuses formats that this version does not know."""
     try:
@@ -330,8 +341,7 @@ def read_record(text: str, source: str) -> Record:
         version = data["format_version"]
     except (ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{source}: not a record: no JSON object with a format_version") from error
-    if version != FORMAT_VERSION:
-        raise ConfigError(f"{source}: format version {version!r} is not {FORMAT_VERSION}, the only one known here")
+    check_format(version, source)
     try:
         return Record.model_validate(data)
     except ValidationError as error:

@@ -130,6 +130,13 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
 
 
 def _of_process(record: Record, native: Record | None) -> Summary:
+    values, absent = statistics_of_process(record, native)
+    bounds, unbounded = _bounds(record, native, values)
+    return Summary(values, absent, bounds, unbounded, _differences(record, native))
+
+
+def statistics_of_process(record: Record, native: Record | None = None) -> tuple[dict[str, float], dict[str, str]]:
+    """The values of one process, and why others are missing; without intervals, which take far longer."""
     values: dict[str, float] = {}
     absent: dict[str, str] = {}
     for part in (_latency, _device, _load, _accuracy, _costs, _profile):
@@ -138,9 +145,7 @@ def _of_process(record: Record, native: Record | None) -> Summary:
         _relative(record, native, values, absent)
     if record.failure is not None:
         absent.setdefault("avg_latency_ms", f"{record.failure.kind} in phase {record.failure.phase}")
-    bounds, unbounded = _bounds(record, native, values)
-    known = {name: why for name, why in absent.items() if name not in values}
-    return Summary(values, known, bounds, unbounded, _differences(record, native))
+    return values, {name: why for name, why in absent.items() if name not in values}
 
 
 def _place(record: Record) -> tuple[int, int]:
@@ -299,7 +304,7 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
 
     values.update(agreement(record, native))
     devices = [_device_of(native), _device_of(record)]
-    theirs = summarize(native).values
+    theirs, _ = statistics_of_process(native)
     pairs = paired_speedups(record, native)
     for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ConfigError, StoreError
-from bench.record import FORMAT_VERSION, METHODOLOGY_VERSION, Check, Record, read_record
+from bench.record import FORMAT_VERSION, METHODOLOGY_VERSION, Check, Record, check_format, read_record
 
 SUITE_FILE = "suite.json"
 
@@ -98,6 +98,5 @@ def read_suite(run: Path) -> dict[str, Any]:
         raise ConfigError(f"{run}: not a finished run: {file} cannot be read: {error}") from error
     if not isinstance(suite, dict):
         raise ConfigError(f"{file}: not a suite: no JSON object")
-    if suite.get("format_version") != FORMAT_VERSION:
-        raise ConfigError(f"{file}: format version {suite.get('format_version')!r} is not {FORMAT_VERSION}")
+    check_format(suite.get("format_version"), str(file))
     return dict(suite)

@@ -1,0 +1,1 @@
+"""A run held against another, against the golden one, or against the history."""

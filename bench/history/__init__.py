@@ -1,0 +1,1 @@
+"""What many runs say together: series, their index, change points, the golden run, acknowledged changes."""

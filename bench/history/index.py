@@ -1,0 +1,322 @@
+"""The index of results/: a SQLite file beside the runs, made from their files and rebuilt from them at any time.
+
+`results/` is the truth. A run is read again when its suite.json changes, which is written when the run ends. Writers
+hold one lock and write in one transaction, so that a process that is killed leaves the last whole state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from bench.errors import BenchError, ConfigError, StoreError
+from bench.history.measured import Measurement, Run, read_run
+from bench.history.series import Key
+from bench.store import SUITE_FILE
+
+INDEX_FILE = "history.sqlite"
+LOCK_FILE = ".history.lock"
+VERSION = 1  # of the tables; another one is rebuilt
+WORTH_PROCESSES = 200  # runs: below, starting processes takes longer than reading
+CHUNK = 50  # runs a task
+WAIT_S = 120.0
+
+_TABLES = """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, path TEXT UNIQUE, stamp TEXT, suite TEXT, started TEXT, verdict TEXT, whole INTEGER,
+    covariates TEXT, config TEXT, error TEXT);
+CREATE TABLE measurement (
+    run INTEGER REFERENCES run ON DELETE CASCADE, name TEXT, series TEXT, series_facts TEXT, segment TEXT,
+    segment_facts TEXT, methodology INTEGER, measured TEXT, doubts TEXT, failure TEXT, broken TEXT);
+CREATE TABLE flag (run INTEGER REFERENCES run ON DELETE CASCADE, series TEXT, metric TEXT);
+CREATE INDEX run_suite ON run (suite, started);
+CREATE INDEX measurement_run ON measurement (run);
+CREATE INDEX measurement_series ON measurement (series, segment, run);
+CREATE INDEX flag_series ON flag (series, metric);
+CREATE INDEX flag_run ON flag (run);
+"""
+_RUN = "SELECT id, path, suite, started, verdict, whole, covariates, config FROM run WHERE error IS NULL"
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A run that is not in the index, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Night:
+    """One run's measurement of a series."""
+
+    run: str  # suite/folder
+    started: datetime
+    values: dict[str, tuple[float, ...]]
+    doubts: dict[str, str]
+    is_sound: bool  # nothing failed, and its figures are what they are said to be
+    covariates: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """A series in one segment, in words."""
+
+    id: str
+    segment: str
+    name: str
+    suite: str
+    nights: int
+    last: str
+
+
+class Index:
+    """The index of one results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.path = results / INDEX_FILE
+        if not results.is_dir():
+            raise ConfigError(f"{results}: no such folder; name the one with the runs with --results")
+
+    def refresh(self) -> Index:
+        """Take in what is new or changed, drop what is gone."""
+        with self._writing() as db:
+            known = dict(db.execute("SELECT path, stamp FROM run"))
+            stamps = dict(_runs(self.results))
+            changed = [path for path, stamp in stamps.items() if known.get(path) != stamp]
+            _drop(db, [*(path for path in known if path not in stamps), *changed])
+            _insert(db, self.results, changed, stamps)
+        return self
+
+    def rebuild(self) -> Index:
+        """Read every run again."""
+        with self._writing() as db:
+            stamps = dict(_runs(self.results))
+            db.execute("DELETE FROM run")
+            _insert(db, self.results, list(stamps), stamps)
+        return self
+
+    def count(self) -> int:
+        """How many runs are in it."""
+        return int(self._ask("SELECT count(*) FROM run WHERE error IS NULL")[0][0])
+
+    def skipped(self) -> list[Skipped]:
+        """Runs that could not be read."""
+        return [Skipped(*row) for row in self._ask("SELECT path, error FROM run WHERE error IS NOT NULL ORDER BY path")]
+
+    def suites(self) -> list[str]:
+        """The suites that have runs."""
+        return [row[0] for row in self._ask("SELECT DISTINCT suite FROM run WHERE error IS NULL ORDER BY suite")]
+
+    def latest(self, suite: str | None = None, before: Run | None = None) -> Run | None:
+        """The newest whole run of a suite; `before`, the newest that began earlier than that one."""
+        clauses, values = " AND whole", []
+        if suite is not None:
+            clauses, values = f"{clauses} AND suite = ?", [suite]
+        if before is not None:
+            clauses, values = f"{clauses} AND started < ? AND path != ?", [*values, _time(before.started), before.name]
+        rows = self._ask(f"{_RUN}{clauses} ORDER BY started DESC, path DESC LIMIT 1", values)
+        return self._run(rows[0]) if rows else None
+
+    def run(self, name: str) -> Run | None:
+        """A run by suite/folder."""
+        rows = self._ask(f"{_RUN} AND path = ?", [name])
+        return self._run(rows[0]) if rows else None
+
+    def nights(self, series: str, segment: str, before: Run | None = None, last: int | None = None) -> list[Night]:
+        """A series in one segment, the oldest first; of those before a run, the last so many."""
+        clause, values = "", [series, segment]
+        if before is not None:
+            clause, values = " AND started < ? AND path != ?", [*values, _time(before.started), before.name]
+        limit = "" if last is None else f" LIMIT {last:d}"
+        rows = self._ask(
+            "SELECT path, started, measured, doubts, failure IS NULL AND broken IS NULL, covariates "
+            f"FROM measurement JOIN run ON run.id = run WHERE series = ? AND segment = ?{clause} "
+            f"ORDER BY started DESC, path DESC{limit}",
+            values,
+        )
+        return [
+            Night(path, datetime.fromisoformat(started), _values(measured), json.loads(doubts), bool(sound),
+                  json.loads(covariates))
+            for path, started, measured, doubts, sound, covariates in reversed(rows)
+        ]  # fmt: skip
+
+    def flagged(self, series: str, metric: str) -> set[str]:
+        """Runs in which a comparison found this worse."""
+        query = "SELECT path FROM flag JOIN run ON run.id = run WHERE series = ? AND metric = ?"
+        return {row[0] for row in self._ask(query, [series, metric])}
+
+    def series(self) -> list[SeriesInfo]:
+        """All series that have a measurement, the last measured first."""
+        rows = self._ask(
+            "SELECT series, segment, name, suite, count(*), max(started) FROM measurement JOIN run ON run.id = run "
+            "WHERE methodology > 0 GROUP BY series, segment ORDER BY max(started) DESC, name"
+        )
+        return [SeriesInfo(*row) for row in rows]
+
+    def _run(self, row: Sequence[Any]) -> Run:
+        number, path, suite, started, verdict, whole, covariates, config = row
+        rows = self._ask(
+            "SELECT name, series_facts, segment_facts, methodology, measured, doubts, failure, broken FROM measurement "
+            "WHERE run = ? ORDER BY rowid",
+            [number],
+        )
+        flags = self._ask("SELECT series, metric FROM flag WHERE run = ?", [number])
+        return Run(
+            path=self.results / path,
+            suite=suite,
+            started=datetime.fromisoformat(started),
+            verdict=verdict,
+            measurements=tuple(
+                Measurement(name, Key(json.loads(series)), Key(json.loads(segment)), methodology, _values(measured),
+                            json.loads(doubts), failure, broken)
+                for name, series, segment, methodology, measured, doubts, failure, broken in rows
+            ),
+            covariates=json.loads(covariates),
+            config=json.loads(config),
+            flagged=frozenset(map(tuple, flags)),
+            whole=bool(whole),
+        )  # fmt: skip
+
+    def _ask(self, query: str, values: Sequence[Any] = ()) -> list[Any]:
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=WAIT_S)) as db:
+                return db.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: {error}; `bench history rebuild` makes it anew") from error
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; a file that is no index, or an older one, is made anew."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.results / LOCK_FILE, timeout=WAIT_S), contextlib.closing(self._open()) as db, db:
+                db.execute("BEGIN IMMEDIATE")
+                yield db
+        except Timeout as error:
+            raise StoreError(f"{self.path}: another process has been writing it for {WAIT_S:.0f} s") from error
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"{self.path}: {error}; it can be deleted, and is then made anew") from error
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return _prepared(self.path)
+        except sqlite3.OperationalError:  # locked, or a full disk: the file is none the worse
+            raise
+        except sqlite3.DatabaseError:
+            for leftover in (self.path, self.path.with_name(f"{INDEX_FILE}-journal")):
+                leftover.unlink(missing_ok=True)
+            return _prepared(self.path)
+
+
+def _prepared(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=WAIT_S)
+    try:
+        db.execute("PRAGMA foreign_keys = ON")
+        if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            for table in ("flag", "measurement", "run"):
+                db.execute(f"DROP TABLE IF EXISTS {table}")
+            db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {VERSION}; COMMIT;")
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
+
+
+def _runs(results: Path) -> Iterator[tuple[str, str]]:
+    """Every folder that has a suite.json, as suite/folder, with what changes when that file does."""
+    for suite in _folders(results):
+        for run in _folders(suite.path):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found = os.stat(f"{run.path}/{SUITE_FILE}")
+                yield f"{suite.name}/{run.name}", f"{found.st_mtime_ns} {found.st_size}"
+
+
+def _folders(path: str | Path) -> list[os.DirEntry[str]]:
+    with os.scandir(path) as entries:
+        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _drop(db: sqlite3.Connection, paths: Iterable[str]) -> None:
+    db.executemany("DELETE FROM run WHERE path = ?", [(path,) for path in paths])
+
+
+def _insert(db: sqlite3.Connection, results: Path, paths: Sequence[str], stamps: dict[str, str]) -> None:
+    for path, found in _read_all(results, paths):
+        if isinstance(found, str):
+            db.execute("INSERT INTO run (path, stamp, error) VALUES (?, ?, ?)", (path, stamps[path], found))
+        else:
+            run, measured, flags = found
+            number = db.execute(
+                "INSERT INTO run (path, stamp, suite, started, verdict, whole, covariates, config) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (path, stamps[path], *run),
+            ).lastrowid
+            marks = ", ".join("?" * 11)
+            db.executemany(f"INSERT INTO measurement VALUES ({marks})", [(number, *row) for row in measured])
+            db.executemany("INSERT INTO flag VALUES (?, ?, ?)", [(number, *row) for row in flags])
+
+
+Rows = tuple[tuple[Any, ...], list[tuple[Any, ...]], list[tuple[str, str]]]
+
+
+def _read_all(results: Path, paths: Sequence[str]) -> Iterator[tuple[str, Rows | str]]:
+    if len(paths) < WORTH_PROCESSES:
+        yield from _read_some(results, paths)
+        return
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    cores = len(os.sched_getaffinity(0))
+    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+        for rows in pool.map(_read_some, [results] * len(chunks), chunks):
+            yield from rows
+
+
+def _read_some(results: Path, paths: Sequence[str]) -> list[tuple[str, Rows | str]]:
+    return [(path, _read(results, path)) for path in paths]
+
+
+def _read(results: Path, path: str) -> Rows | str:
+    """A run as rows, or why it cannot be read."""
+    try:
+        run = read_run(results / path)
+    except BenchError as error:
+        return str(error)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        return f"{path}: not a run as this program stores it: {error!r}"
+    head = (
+        path.partition("/")[0],
+        _time(run.started),
+        run.verdict,
+        run.whole,
+        json.dumps(run.covariates),
+        json.dumps(run.config),
+    )
+    return head, [_row(each) for each in run.measurements], sorted(run.flagged)
+
+
+def _row(measurement: Measurement) -> tuple[Any, ...]:
+    return (
+        measurement.name, measurement.series_id, json.dumps(measurement.series.facts), measurement.segment.id,
+        json.dumps(measurement.segment.facts), measurement.methodology, json.dumps(measurement.values),
+        json.dumps(measurement.doubts), measurement.failure, measurement.broken,
+    )  # fmt: skip
+
+
+def _values(text: str) -> dict[str, tuple[float, ...]]:
+    return {name: tuple(each) for name, each in json.loads(text).items()}
+
+
+def _time(moment: datetime) -> str:
+    """UTC, so that text sorts as time does."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")

@@ -1,0 +1,114 @@
+"""What makes two measurements comparable, and what does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bench.history.measured import measurements
+from bench.history.series import covariates, segment_key, series_key
+from bench.record import Dataset, Gpu, Model, Record
+from bench.telemetry import ClockLock, ClockPolicy, GpuState, Telemetry
+from tests.factory import make_case, make_environment, make_optimization, make_record
+
+
+def record_on(policy: ClockPolicy = "floating", lock: ClockLock | None = None, **changes: Any) -> Record:
+    telemetry = Telemetry(
+        gpu=GpuState(index=0, chosen_by="test", power_limit_w=700.0, clock_policy=policy), clock_lock=lock
+    )
+    return make_record("FP16", environment=make_environment(**changes), telemetry=telemetry)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch_size": 8},
+        {"image_shape": (224, 224)},
+        {"num_images": 64},
+        {"model": Model(name="resnet50", task="detection")},
+        {"model": Model(name="ssd_mobilenet_v1_coco", task="detection", random_weights=True)},
+        {"dataset": Dataset(name="other", format="coco")},
+        {"calibration": Dataset(name="other", format="coco")},
+        {"optimization": make_optimization("FP16", minimum_segment_size=5)},
+        {"optimization": make_optimization("FP16", tf32=False)},
+        {"optimization": make_optimization("INT8")},
+        {"optimization": make_optimization("FP16", backend="litert")},
+    ],
+)
+def test_what_is_measured_makes_a_series(changes: dict[str, Any]) -> None:
+    assert series_key(make_case("FP16")).id != series_key(make_case("FP16", **changes)).id
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "another"},
+        {"num_iterations": 7},
+        {"repeat": 2},
+        {"build": 2},
+        {"output_path": "elsewhere.json"},
+        {"scratch_dir": "/elsewhere"},
+        {"model": Model(name="ssd_mobilenet_v1_coco", task="detection", path="/elsewhere")},
+        {"optimization": make_optimization("FP16", requested_backend="auto", strict=False)},
+    ],
+)
+def test_where_things_lie_and_how_long_it_took_makes_none(changes: dict[str, Any]) -> None:
+    assert series_key(make_case("FP16")).id == series_key(make_case("FP16", **changes)).id
+
+
+def test_keys_say_what_differs() -> None:
+    small, large = series_key(make_case("FP16")), series_key(make_case("FP16", batch_size=8))
+    assert small.differences(large) == ("batch_size: 1 -> 8",)
+    assert small.differences(small) == ()
+
+
+def test_another_gpu_cpu_power_limit_or_lock_is_another_segment() -> None:
+    usual = segment_key(record_on())
+    held = ClockLock(asked_mhz=(1200, 1200))
+    others = [
+        record_on("locked"),
+        record_on(lock=held),
+        record_on(cpu="Another CPU"),
+        make_record("FP16", environment=make_environment()),
+        make_record("FP16", environment=make_environment(gpus=(Gpu(name="Other", memory_bytes=1),))),
+    ]
+    assert len({usual.id, *(segment_key(record).id for record in others)}) == 1 + len(others)
+
+
+def test_a_clock_that_nobody_holds_is_one_policy() -> None:
+    """A clock that stood at its maximum is "unknown" in one night and "floating" in the next."""
+    refused = ClockLock(asked_mhz=None, refused="no permission")
+    found = {segment_key(record_on(policy, lock)).id for policy in ("floating", "unknown") for lock in (None, refused)}
+    assert len(found) == 1
+
+
+def test_a_cpu_case_does_not_depend_on_the_gpu_beside_it() -> None:
+    with_gpu = make_record(environment=make_environment(details={"device": "CPU"}))
+    without = make_record(environment=make_environment(gpus=()))
+    assert segment_key(with_gpu).id == segment_key(without).id
+
+
+def test_versions_and_hosts_are_covariates_alone() -> None:
+    old, new = make_environment(), make_environment(driver="590.00", hostname="b", packages={"tensorflow": "2.17.0"})
+    assert segment_key(make_record(environment=old)).id == segment_key(make_record(environment=new)).id
+    assert {name for name, value in covariates(old).items() if covariates(new).get(name) != value} == {
+        "driver", "host", "tensorflow", "tensorrt",
+    }  # fmt: skip
+
+
+def test_cases_that_share_a_key_are_told_apart_by_name() -> None:
+    records = [make_record(case=make_case("FP16", id=name, num_iterations=n)) for name, n in (("a", 5), ("b", 9))]
+    assert len({each.series_id for each in measurements(records)}) == 2
+
+
+def test_processes_of_a_case_are_one_measurement() -> None:
+    case = make_case("FP16")
+    repeat = case.model_copy(update={"id": f"{case.id}-repeat2", "repeat": 2})
+    (found,) = measurements([make_record(case=case), make_record(case=repeat)])
+    assert found.values["median_latency_ms"] == (14.5, 14.5) and found.value("median_latency_ms") == 14.5
+
+
+def test_another_methodology_is_another_series() -> None:
+    (new,), (old,) = (measurements([make_record(methodology_version=version)]) for version in (2, 1))
+    assert new.series == old.series and new.series_id != old.series_id
