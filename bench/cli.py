@@ -1,4 +1,4 @@
-"""The `bench` command: test, aa, report, models, datasets, doctor, engine, schema."""
+"""The `bench` command: test, compare, aa, report, models, datasets, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.compare.command import compare
 from bench.data_shelf import datasets
 from bench.errors import BenchError
 from bench.shelf import models
@@ -16,6 +17,7 @@ from bench.test import end_on_signals, test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
+app.command()(compare)
 engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 app.add_typer(models, name="models")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bench.compare_section import CompareSection, Rule
 from bench.errors import ConfigError, nearest
 from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationSection, Section
 
@@ -20,6 +21,7 @@ SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,
     "optimization_config": OptimizationSection,
     "benchmark_config": BenchmarkSection,
+    "compare_config": CompareSection,
 }
 
 
@@ -102,6 +104,8 @@ def allowed(context: dict[str, Any]) -> list[str]:
 def known_keys(location: Location) -> list[str]:
     """The keys that the object at a location may have."""
     model = SECTIONS.get(location[0], Config) if location else Config
+    if location[:2] == ("compare_config", "rules") and len(location) > 2:
+        model = Rule
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

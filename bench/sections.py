@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidatorFunctionWrapHandler,
@@ -21,9 +19,11 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bench.compare_section import CompareSection
 from bench.errors import nearest
 from bench.load.result import Scenario
 from bench.record import BoxFormat, Precision, Task
+from bench.section import Section as Section
 
 Positive = Annotated[int, Field(ge=1)]
 Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
@@ -70,12 +70,6 @@ def _clocks(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
 
 
 Clocks = Annotated[bool | ClockRange | None, WrapValidator(_clocks)]
-
-
-class Section(BaseModel):
-    """Base of the config's sections: unknown keys and loose types are refused."""
-
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class ModelSection(Section):
@@ -382,6 +376,7 @@ class Config(Section):
     model: ModelSection = Field(alias="model_config", description="Which model; `source_model` is accepted too.")
     optimization: OptimizationSection = Field(default_factory=OptimizationSection, alias="optimization_config")
     benchmark: BenchmarkSection = Field(default_factory=BenchmarkSection, alias="benchmark_config")
+    compare: CompareSection = Field(default_factory=CompareSection, alias="compare_config")
     matrix: dict[str, list[Any]] = Field(
         {}, description="Dotted keys with lists of values: a case for every combination. Ours."
     )

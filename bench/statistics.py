@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from statistics import fmean, median
 
 from bench.load.statistics import METRICS as LOAD_METRICS
@@ -105,10 +106,15 @@ class Summary:
 
 def percentile(samples: Sequence[float], percent: float) -> float:
     """The nearest-rank percentile of unsorted samples; `percent` in (0, 100]."""
-    rank = math.ceil(percent * len(samples) / 100)
-    return sorted(samples)[max(rank, 1) - 1]
+    return _ranked(sorted(samples), percent)
 
 
+def _ranked(ordered: Sequence[float], percent: float) -> float:
+    rank = math.ceil(percent * len(ordered) / 100)
+    return ordered[max(rank, 1) - 1]
+
+
+@lru_cache(maxsize=64)
 def samples_needed(percent: float, confidence: float = CONFIDENCE) -> int:
     """How many samples support a percentile: 64 for the 90th, 662 for the 99th.
 
@@ -219,7 +225,7 @@ def _differences(record: Record, native: Record | None) -> dict[str, tuple[float
 def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
     if record.latency is None or not record.latency.times_ns:
         return
-    times = [t / 1e6 for t in record.latency.times_ns]
+    times = sorted(t / 1e6 for t in record.latency.times_ns)
     values["avg_latency_ms"] = fmean(times)
     values["median_latency_ms"] = median(times)
     values["min_latency_ms"] = min(times)
@@ -228,7 +234,7 @@ def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -
     for percent in PERCENTILES:
         name, needed = f"p{percent}_latency_ms", samples_needed(percent)
         if len(times) >= needed:
-            values[name] = percentile(times, percent)
+            values[name] = _ranked(times, percent)
         else:
             absent[name] = f"{len(times)} samples of the {needed} that p{percent} needs"
 
@@ -304,7 +310,9 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
 
     values.update(agreement(record, native))
     devices = [_device_of(native), _device_of(record)]
-    theirs, _ = statistics_of_process(native)
+    theirs: dict[str, float] = {}
+    _latency(native, theirs, {})
+    _device(native, theirs, {})
     pairs = paired_speedups(record, native)
     for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:

@@ -7,11 +7,13 @@ import fnmatch
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from bench.assertions import parse_assertion, without_load
+from bench.compare.rules import check_rules
+from bench.compare_section import CompareSection
 from bench.config import SECTIONS, json_type, parse, read_json
 from bench.errors import ConfigError, nearest
 from bench.load.statistics import SCENARIO_OF, SPREAD
@@ -20,7 +22,7 @@ from bench.repeats import repeated
 from bench.resolve import SHOWN_IN_ID, plain, resolve_case
 from bench.sections import BenchmarkSection, Config
 
-OF_ALL_CASES = ("benchmark_config.repeats", "benchmark_config.rebuilds")
+OF_ALL_CASES = ("benchmark_config.repeats", "benchmark_config.rebuilds", "compare_config.")
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Suite:
     assertions: tuple[str, ...]
     benchmark: BenchmarkSection  # for the keys that are the same in all cases
     is_whole: bool = True  # False where --select left cases out
+    compare: CompareSection = field(default_factory=CompareSection)
 
 
 def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] = ()) -> Suite:
@@ -42,6 +45,7 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
     config = parse(data, str(path))
     for index, expression in enumerate(config.assertions):
         parse_assertion(expression, f"{path}: assertions[{index}]")
+    check_rules(config.compare, str(path))
     combinations = expand(data, config.matrix, str(path))
     cases = [resolve_case(combination, values, path) for combination, values in combinations]
     cases = _with_own_outputs(_with_unique_ids(cases, [values for _, values in combinations]))
@@ -57,6 +61,7 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
         assertions=config.assertions,
         benchmark=_with_tmp_dir(config),
         is_whole=len(kept) == len(cases),
+        compare=config.compare,
     )
 
 
@@ -111,7 +116,7 @@ def expand(data: dict[str, Any], matrix: Mapping[str, list[Any]], source: str) -
     """A config for every combination of the matrix, with the values that make it."""
     for key, values in matrix.items():
         _check_key(key, f"{source}: matrix.{key}")
-        if key in OF_ALL_CASES:
+        if key.startswith(OF_ALL_CASES):
             raise ConfigError(f"{source}: matrix.{key}: is the same for all cases; set it in its section")
         if not values:
             raise ConfigError(f"{source}: matrix.{key}: []: needs at least one value")

@@ -1,7 +1,7 @@
 """python -m bench.test CONFIG...: the main job, from configs to tables, plots and an exit code.
 
-Exit codes: 0 passed, 1 an assertion failed, 2 usage or config, 3 inconclusive, 4 broken (a case failed, fell back or is
-missing), 5 results could not be stored.
+Exit codes: 0 passed, 1 an assertion failed or something regressed, 2 usage or config, 3 inconclusive, 4 broken (a case
+failed, fell back or is missing), 5 results could not be stored.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,9 +22,9 @@ from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
 from bench.running import run_cases
-from bench.store import create_run, save_suite
+from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
-from bench.verdict import EXIT_CODES, check_all, exit_code, verdict
+from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
 
 
 def test(
@@ -40,12 +41,20 @@ def test(
         "results"
     ),
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cases and do nothing else.")] = False,
+    baseline: Annotated[
+        str | None,
+        typer.Option("--baseline", metavar="latest|golden|history|DIR", help="Hold the run against this at its end."),
+    ] = None,
+    acknowledged: Annotated[
+        Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
+    ] = Path("acknowledged.json"),
 ) -> None:
     """Measure the models of test configs: latency, throughput and accuracy, natively and optimised."""
     console = Console()
+    against = None if baseline is None else Against(baseline, results, acknowledged)
     try:
         suites = [load_suite(path, settings or (), select or ()) for path in configs]
-        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console)
+        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -58,15 +67,26 @@ def test(
     raise typer.Exit(code)
 
 
-def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
+@dataclass(frozen=True)
+class Against:
+    """What every run is held against at its end."""
+
+    baseline: str
+    results: Path
+    acknowledged: Path
+
+
+def run_suites(suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None) -> int:
     """Make all suites ready, run every one, and give the exit code of the worst."""
+    if against is not None:
+        _check_baselines(suites, against)
     ready = [make_ready(suite) for suite in suites]
     runs = [create_run(results, suite.name) for suite in ready]
     verdicts = []
     for suite, run in zip(ready, runs, strict=True):
         _save_suite(suite, run, (), (), "broken")  # true until the last case has ended
         records = run_cases(suite, run, Progress(console, len(suite.cases)))
-        verdicts.append(_conclude(suite, run, records, console))
+        verdicts.append(_conclude(suite, run, records, console, against))
         finished = sum(not record.is_interrupted for record in records)
         if finished < len(suite.cases):
             console.print(f"Stopped by Ctrl-C: {finished} of {len(suite.cases)} cases were finished and are kept.")
@@ -74,7 +94,16 @@ def run_suites(suites: Sequence[Suite], results: Path, console: Console) -> int:
     return exit_code(verdicts)
 
 
-def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Console) -> str:
+def _check_baselines(suites: Sequence[Suite], against: Against) -> None:
+    from bench.compare.baseline import check_baseline
+
+    for suite in suites:
+        check_baseline(against.baseline, against.results, suite.name)
+
+
+def _conclude(
+    suite: Suite, run: Path, records: Sequence[Record], console: Console, against: Against | None = None
+) -> str:
     """Judge the records, write the reports, show the tables; gives the verdict."""
     # Plots take a second to import; --help and mistakes in a config should not wait for them.
     from bench.report.writer import show, write_reports, write_statistics
@@ -87,7 +116,7 @@ def _conclude(suite: Suite, run: Path, records: Sequence[Record], console: Conso
     write_statistics(records)
     for message, cases in _mistakes(records).items():
         print(f"error: {suite.source}: case {', '.join(cases)}: {message}", file=sys.stderr)
-    return outcome
+    return outcome if against is None else _compare(suite, run, records, checks, outcome, console, against)
 
 
 def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -99,12 +128,35 @@ def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
     return found
 
 
-def _save_suite(suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str) -> None:
+def _compare(
+    suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str, console: Console,
+    against: Against,
+) -> str:  # fmt: skip
+    """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
+    from bench.compare.baseline import compare
+    from bench.compare.table import markdown, show
+    from bench.history.measured import read_run
+
+    found = compare(against.baseline, read_run(run), against.results, against.acknowledged, suite.compare)
+    outcome = worst([outcome, found.verdict])
+    flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
+    _save_suite(suite, run, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
+    replace_atomic(run / "baseline.md", markdown(found).encode())
+    show(console, found)
+    return outcome
+
+
+def _save_suite(
+    suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str,
+    compared: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
     ending = {
         "environment": environment,
         "verdict": outcome,
+        "whole": suite.is_whole,
         "assertions": [check.model_dump() for check in checks],
+        **(compared or {}),
     }
     save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
 

@@ -11,7 +11,9 @@ from bench.statistics import natives
 from bench.validity import judge
 
 # Verdicts from best to worst.
-EXIT_CODES: Mapping[str, int] = {"passed": 0, "inconclusive": 3, "failed": 1, "misconfigured": 2, "broken": 4}
+EXIT_CODES: Mapping[str, int] = {
+    "passed": 0, "improved": 0, "inconclusive": 3, "failed": 1, "regressed": 1, "misconfigured": 2, "broken": 4,
+}  # fmt: skip
 
 
 def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool = True) -> tuple[Check, ...]:
@@ -89,7 +91,11 @@ def _log(record: Record) -> str:
     return f": {said}" if said else ""
 
 
+def worst(verdicts: Iterable[str]) -> str:
+    """The worst of some verdicts; passed, if there is none."""
+    return max(verdicts, key=list(EXIT_CODES).index, default="passed")
+
+
 def exit_code(verdicts: Iterable[str]) -> int:
     """The exit code of the worst verdict."""
-    order = list(EXIT_CODES)
-    return EXIT_CODES[max(verdicts, key=order.index, default="passed")]
+    return EXIT_CODES[worst(verdicts)]

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from bench.errors import BenchError, ConfigError, StoreError
@@ -64,7 +65,16 @@ class Night:
     values: dict[str, tuple[float, ...]]
     doubts: dict[str, str]
     is_sound: bool  # nothing failed, and its figures are what they are said to be
-    covariates: dict[str, str]
+    environment: str  # its covariates as JSON: seldom looked at
+
+    @property
+    def covariates(self) -> dict[str, str]:
+        """Versions and host."""
+        return dict(json.loads(self.environment))
+
+    def value(self, statistic: str) -> float:
+        """The median over processes, of a statistic that it has."""
+        return median(self.values[statistic])
 
 
 @dataclass(frozen=True)
@@ -146,15 +156,14 @@ class Index:
             values,
         )
         return [
-            Night(path, datetime.fromisoformat(started), _values(measured), json.loads(doubts), bool(sound),
-                  json.loads(covariates))
+            Night(path, datetime.fromisoformat(started), _values(measured), json.loads(doubts), bool(sound), covariates)
             for path, started, measured, doubts, sound, covariates in reversed(rows)
-        ]  # fmt: skip
+        ]
 
-    def flagged(self, series: str, metric: str) -> set[str]:
-        """Runs in which a comparison found this worse."""
-        query = "SELECT path FROM flag JOIN run ON run.id = run WHERE series = ? AND metric = ?"
-        return {row[0] for row in self._ask(query, [series, metric])}
+    def flagged(self, series: str) -> set[tuple[str, str]]:
+        """Runs and statistics in which a comparison found this series worse."""
+        query = "SELECT path, metric FROM flag JOIN run ON run.id = run WHERE series = ?"
+        return {(run, metric) for run, metric in self._ask(query, [series])}
 
     def series(self) -> list[SeriesInfo]:
         """All series that have a measurement, the last measured first."""

@@ -106,7 +106,7 @@ def _named(measurement: Measurement) -> Key:
 
 
 def _measurement(record: Record, native: Record | None) -> Measurement:
-    theirs = {} if native is None else {_place(each): each for each in processes(native)}
+    theirs = {} if native is None or native is record else {_place(each): each for each in processes(native)}
     values: dict[str, list[float]] = {}
     for each in processes(record):
         for name, value in statistics_of_process(each, theirs.get(_place(each)))[0].items():

@@ -1,0 +1,60 @@
+"""`bench compare`: a run held against another one, the golden one or the history."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import BenchError
+
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are kept.")]
+Acknowledged = Annotated[
+    Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
+]
+RESULTS, ACKNOWLEDGED = Path("results"), Path("acknowledged.json")
+
+
+def compare(
+    baseline: Annotated[str, typer.Argument(metavar="A", help="A run's folder, `latest`, `golden` or `history`.")],
+    candidate: Annotated[
+        str, typer.Argument(metavar="B", help="The run that is judged: a folder, `latest` or `golden`.")
+    ] = "latest",
+    results: Results = RESULTS,
+    suite: Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Take the rules of this config, not of B's own.")
+    ] = None,
+    acknowledged: Acknowledged = ACKNOWLEDGED,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, changed rows first.")] = False,
+) -> None:
+    """Hold run B against A. Exit codes: 0 passed, 1 regressed, 2 usage, 3 inconclusive, 4 broken."""
+    try:
+        code = _compare(baseline, candidate, results, suite, config, acknowledged, as_markdown)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    raise typer.Exit(code)
+
+
+def _compare(
+    baseline: str, candidate: str, results: Path, suite: str | None, config: Path | None, acknowledged: Path,
+    as_markdown: bool,
+) -> int:  # fmt: skip
+    from rich.console import Console
+
+    from bench.compare import baseline as sides
+    from bench.compare import table
+    from bench.config import parse, read_json
+    from bench.verdict import exit_code
+
+    section = None if config is None else parse(read_json(config), str(config)).compare
+    new = sides.find_candidate(candidate, results, suite)
+    found = sides.compare(baseline, new, results, acknowledged, section)
+    if as_markdown:
+        print(table.markdown(found), end="")
+    else:
+        table.show(Console(), found)
+    return exit_code([found.verdict])

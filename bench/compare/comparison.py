@@ -1,0 +1,165 @@
+"""What a comparison says: a row for every statistic of every case that a rule is about, and one verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.compare.rules import Judged, adverse
+from bench.history.measured import Measurement
+from bench.history.series import Key
+
+Outcome = Literal["passed", "improved", "inconclusive", "regressed", "broken"]
+ORDER: tuple[Outcome, ...] = ("passed", "improved", "inconclusive", "regressed", "broken")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One statistic of one case held against a baseline; `metric` is empty of what is said of the whole case."""
+
+    case: str
+    series: str
+    metric: str
+    outcome: Outcome
+    note: str = ""  # why, where numbers do not say it
+    old: float | None = None
+    new: float | None = None
+    interval: tuple[float, float] | None = None  # of `new` less `old`, as a share of `old`
+    interval_of: str = ""  # what its spread is
+    threshold: str = ""  # in words
+    rule: str = ""  # where the threshold comes from
+    gates: bool = True
+
+    @property
+    def change(self) -> float | None:
+        """As a share of the old value."""
+        if self.old is None or self.new is None or not self.old:
+            return None
+        return self.new / self.old - 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A run held against a baseline."""
+
+    baseline: str  # in words
+    candidate: str
+    rows: tuple[Row, ...]
+    appeared: tuple[str, ...] = ()
+    vanished: tuple[str, ...] = ()
+    environment: tuple[tuple[str, str, str], ...] = ()  # what differs: name, there, here
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> Outcome:
+        """The worst of its rows; inconclusive where nothing could be compared."""
+        found = {row.outcome for row in self.rows if row.gates}
+        if self.vanished:
+            found.add("broken")
+        if not any(row.metric for row in self.rows):
+            found.add("inconclusive")
+        return max(found, key=ORDER.index, default="passed")
+
+    @property
+    def flagged(self) -> tuple[tuple[str, str], ...]:
+        """Series and statistics that are worse."""
+        return tuple((row.series, row.metric) for row in self.rows if row.outcome == "regressed")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case of two runs, or of one of them."""
+
+    old: Measurement | None
+    new: Measurement | None
+
+
+def match(old: Sequence[Measurement], new: Sequence[Measurement]) -> list[Pair]:
+    """Cases that measure the same, then those of the same name: their difference is said."""
+    rest = list(old)
+    found: dict[int, Measurement] = {}
+    for by in ("series", "name"):
+        for index, mine in enumerate(new):
+            same = (each for each in rest if getattr(each, by) == getattr(mine, by))
+            other = next(same, None) if index not in found else None
+            if other is not None:
+                found[index] = other
+                rest.remove(other)
+    return [*(Pair(found.get(index), mine) for index, mine in enumerate(new)), *(Pair(each, None) for each in rest)]
+
+
+def case_row(measurement: Measurement, outcome: Outcome, note: str) -> Row:
+    """What is said of a whole case."""
+    return Row(measurement.name, measurement.series_id, "", outcome, note)
+
+
+def broken_row(measurement: Measurement) -> Row | None:
+    """A case that failed, or whose figures are not what they are said to be."""
+    why = measurement.failure or measurement.broken
+    return None if why is None else case_row(measurement, "broken", why)
+
+
+def not_comparable(old: Measurement, new: Measurement) -> str | None:
+    """Why two cases are not held against each other."""
+    if old.methodology != new.methodology:
+        return f"measured in another way: methodology {old.methodology} -> {new.methodology}"
+    if old.series != new.series:
+        return "not the same measurement: " + _few(old.series, new.series)
+    if old.segment != new.segment:
+        return "not the same hardware: " + _few(old.segment, new.segment)
+    return None
+
+
+def _few(old: Key, new: Key) -> str:
+    told = old.differences(new)
+    return ", ".join(told[:3]) + (f" and {len(told) - 3} more" if len(told) > 3 else "")
+
+
+def bounds(measurement: Measurement, judged: Iterable[Judged]) -> list[Row]:
+    """Rows of bounds on values themselves that do not hold."""
+    rows = []
+    for each in judged:
+        value = measurement.value(each.metric)
+        broken = None if value is None else each.bound_broken(value)
+        if broken is not None:
+            doubt = measurement.doubts.get(each.metric)
+            rows.append(
+                Row(
+                    measurement.name, measurement.series_id, each.metric, "inconclusive" if doubt else "regressed",
+                    f"not valid: {doubt}" if doubt else "", None, value, threshold=broken, rule=each.source,
+                    gates=each.gates,
+                )
+            )  # fmt: skip
+    return rows
+
+
+def outcome_of(judged: Judged, old: float, new: float, against: str) -> Outcome:
+    """What a change comes to by its threshold alone."""
+    worse, threshold = adverse(judged.metric, old, new), judged.threshold(old, against)
+    if worse > threshold:
+        return "regressed"
+    return "improved" if -worse > threshold else "passed"
+
+
+def between_processes(old: Sequence[float], new: Sequence[float]) -> tuple[float, float] | None:
+    """A 95 % interval of the change as a share, from processes' logarithms; None of one process (Welch)."""
+    if min(len(old), len(new)) < 2 or min(*old, *new) <= 0:
+        return None
+    from scipy.special import stdtrit
+
+    logs = [[math.log(value) for value in values] for values in (old, new)]
+    means = [math.fsum(each) / len(each) for each in logs]
+    parts = [sum((v - m) ** 2 for v in each) / (len(each) - 1) / len(each) for each, m in zip(logs, means, strict=True)]
+    if not sum(parts):
+        return None
+    degrees = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, logs, strict=True))
+    half = float(stdtrit(degrees, 0.975)) * math.sqrt(sum(parts))
+    return math.expm1(means[1] - means[0] - half), math.expm1(means[1] - means[0] + half)
+
+
+def environment_differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Covariates that differ: name, there, here."""
+    names = dict.fromkeys((*old, *new))
+    return tuple((n, old.get(n, "none"), new.get(n, "none")) for n in names if old.get(n) != new.get(n))

@@ -1,0 +1,211 @@
+"""A run against the history: Gate A over all series of the night, and the golden run against slow drift."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+from bench.compare.comparison import (
+    Comparison,
+    Outcome,
+    Row,
+    bounds,
+    broken_row,
+    case_row,
+    environment_differences,
+    outcome_of,
+)
+from bench.compare.gate import Prediction, holm, predict
+from bench.compare.rules import Judged, adverse
+from bench.compare.runs import compare_runs
+from bench.compare_section import CompareSection
+from bench.history.acknowledged import Acknowledged
+from bench.history.index import Index, Night
+from bench.history.measured import Measurement, Run
+
+LOOKED_AT = 3  # times `nights`: so far back, for nights that are sound
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One statistic of one case tonight, and what its last nights let expect."""
+
+    measurement: Measurement
+    judged: Judged
+    value: float
+    prediction: Prediction
+
+    @property
+    def worse(self) -> float:
+        """In logarithms."""
+        return adverse_log(self.judged.metric, self.prediction.centre, math.log(self.value))
+
+
+def adverse_log(metric: str, old: float, new: float) -> float:
+    """By how much a logarithm is worse."""
+    return math.copysign(1.0, adverse(metric, 0.0, 1.0)) * (new - old)
+
+
+def compare_history(
+    new: Run,
+    index: Index,
+    judged: Sequence[Judged],
+    section: CompareSection,
+    acknowledged: Sequence[Acknowledged] = (),
+    golden: Run | None = None,
+) -> Comparison:
+    """`new` against the nights before it, and against the golden run if there is one."""
+    before = index.latest(new.suite, before=new)
+    rows: list[Row] = []
+    candidates: list[Candidate] = []
+    for measurement in new.measurements:
+        broken = broken_row(measurement)
+        if broken is not None:
+            rows.append(broken)
+            continue
+        rows += bounds(measurement, judged)
+        nights = index.nights(measurement.series_id, measurement.segment.id, new, LOOKED_AT * section.nights)
+        if not nights:
+            rows.append(_no_nights(measurement, before))
+            continue
+        flagged = index.flagged(measurement.series_id)
+        for each in judged:
+            found = _against_nights(measurement, each, nights, flagged, section, acknowledged)
+            if isinstance(found, Candidate):
+                candidates.append(found)
+            elif found is not None:
+                rows.append(found)
+    rows += gate(candidates, section.false_alarms)
+    gone = _gone(before, new)
+    comparison = Comparison(
+        baseline=f"the last {section.nights} sound nights",
+        candidate=new.name,
+        rows=tuple(rows),
+        vanished=gone if new.whole else (),
+        environment=() if before is None else environment_differences(before.covariates, new.covariates),
+        remarks=(f"Versions are held against {before.name}.",) if before is not None else (),
+    )
+    return comparison if golden is None else _with_golden(comparison, golden, new, judged, candidates, section)
+
+
+def _no_nights(measurement: Measurement, before: Run | None) -> Row:
+    same = next((each for each in before.measurements if each.series == measurement.series), None) if before else None
+    why = "no night before this one measured it"
+    if same is not None and same.segment != measurement.segment:
+        told = ", ".join(same.segment.differences(measurement.segment))
+        why = f"no night on this hardware; the last differs in {told}"
+    elif same is not None and same.methodology != measurement.methodology:
+        why = "no night measured it in this way: another methodology"
+    return case_row(measurement, "inconclusive", why)
+
+
+def _against_nights(
+    measurement: Measurement, judged: Judged, nights: Sequence[Night], flagged: Collection[tuple[str, str]],
+    section: CompareSection, acknowledged: Sequence[Acknowledged],
+) -> Candidate | Row | None:  # fmt: skip
+    metric, value = judged.metric, measurement.value(judged.metric)
+    if not judged.text("history"):
+        return None
+    since = start_of_baseline(measurement.series_id, metric, nights, acknowledged)
+    values = [
+        night.value(metric)
+        for night in nights[since:]
+        if night.is_sound
+        and metric in night.values
+        and metric not in night.doubts
+        and (night.run, metric) not in flagged
+    ][-section.nights :]
+    if value is None and not values:
+        return None
+    row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
+              threshold=judged.text("history"), gates=judged.gates)  # fmt: skip
+    if value is None:
+        return replace(row, note="this run does not have it, and the nights before do")
+    if metric in measurement.doubts:
+        return replace(row, note=f"not valid: {measurement.doubts[metric]}")
+    if len(values) < section.least_nights:
+        return replace(row, note=f"{len(values)} sound nights of the {section.least_nights} that are needed")
+    if judged.rule.history is not None and min(*values, value) > 0:
+        return Candidate(measurement, judged, value, predict(values))
+    usual = sorted(values)[len(values) // 2]
+    return replace(row, outcome=outcome_of(judged, usual, value, "history"), old=usual)
+
+
+def start_of_baseline(series: str, metric: str, nights: Sequence[Night], acknowledged: Sequence[Acknowledged]) -> int:
+    """The first night that counts: that of the last change which someone acknowledged."""
+    runs = [ack.run for ack in acknowledged if ack.is_about(series, metric)]
+    return max((index for index, night in enumerate(nights) if night.run in runs), default=0)
+
+
+def gate(candidates: Sequence[Candidate], false_alarms: float) -> list[Row]:
+    """Rows of all candidates of a night, with Holm's correction over them."""
+    worse = holm([each.prediction.chance(each.worse) for each in candidates])
+    better = holm([each.prediction.chance(-each.worse) for each in candidates])
+    share = false_alarms / max(len(candidates), 1)
+    return [
+        _gated(each, down <= false_alarms, up <= false_alarms, share)
+        for each, down, up in zip(candidates, worse, better, strict=True)
+    ]
+
+
+def _gated(candidate: Candidate, is_worse: bool, is_better: bool, share: float) -> Row:
+    judged, prediction = candidate.judged, candidate.prediction
+    least = judged.threshold(prediction.level, "history") / prediction.level
+    reach = math.expm1(prediction.reach(share))
+    moved = abs(candidate.value / prediction.level - 1) > least
+    outcome: Outcome = "regressed" if is_worse and moved else "improved" if is_better and moved else "passed"
+    usual = f"{100 * reach:.2g} %: the spread of {prediction.nights} nights"
+    return Row(
+        case=candidate.measurement.name,
+        series=candidate.measurement.series_id,
+        metric=judged.metric,
+        outcome=outcome,
+        old=prediction.level,
+        new=candidate.value,
+        interval=(math.expm1(-prediction.reach(share)), reach),
+        interval_of="expected, all series together",
+        threshold=usual if reach > least else f"{judged.text('history')}: the least that matters",
+        rule=judged.source,
+        gates=judged.gates,
+    )
+
+
+def _gone(before: Run | None, new: Run) -> tuple[str, ...]:
+    if before is None:
+        return ()
+    series, names = {each.series.id for each in new.measurements}, {each.name for each in new.measurements}
+    return tuple(e.name for e in before.measurements if e.series.id not in series and e.name not in names)
+
+
+def _with_golden(
+    comparison: Comparison, golden: Run, new: Run, judged: Sequence[Judged], candidates: Sequence[Candidate],
+    section: CompareSection,
+) -> Comparison:  # fmt: skip
+    """The rows of the golden run that are worse: what no night showed, and all nights together do."""
+    against = compare_runs(golden, new, judged, "golden")
+    known = {(each.measurement.series_id, each.judged.metric): each.prediction for each in candidates}
+    share = section.false_alarms / max(len(candidates), 1)
+    within = noise_of(known, share)
+    drifted = [
+        replace(row, note=f"against the golden run {golden.name}") for row in against.rows
+        if row.outcome == "regressed" and row.old is not None and not within(row)
+    ]  # fmt: skip
+    compared = sum(1 for row in against.rows if row.metric)
+    remark = f"Golden run: {golden.name}, {compared} statistics compared, {len(drifted)} worse."
+    return replace(
+        comparison, rows=(*comparison.rows, *drifted), remarks=(*comparison.remarks, remark),
+        baseline=f"{comparison.baseline}, and the golden run",
+    )  # fmt: skip
+
+
+def noise_of(known: dict[tuple[str, str], Prediction], share: float) -> Callable[[Row], bool]:
+    """Whether a row's change is within what two single nights of its series differ by."""
+
+    def within(row: Row) -> bool:
+        prediction, change = known.get((row.series, row.metric)), row.change
+        if prediction is None or change is None:
+            return False
+        return abs(math.log1p(change)) <= math.sqrt(2) * prediction.reach(share)
+
+    return within

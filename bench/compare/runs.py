@@ -1,0 +1,91 @@
+"""A run against one other: statistic by statistic, by the rules' tolerances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bench.compare.comparison import (
+    Comparison,
+    Pair,
+    Row,
+    between_processes,
+    bounds,
+    broken_row,
+    case_row,
+    environment_differences,
+    match,
+    not_comparable,
+    outcome_of,
+)
+from bench.compare.rules import Judged
+from bench.history.measured import Measurement, Run
+
+
+def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: str = "run") -> Comparison:
+    """`new` against `old`; `against` names the tolerance: of a "run", or of the "golden" one."""
+    pairs = match(old.measurements, new.measurements)
+    rows = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
+    gone = tuple(pair.old.name for pair in pairs if pair.new is None and pair.old is not None)
+    return Comparison(
+        baseline=f"{'golden: ' if against == 'golden' else ''}{old.name}",
+        candidate=new.name,
+        rows=tuple(rows),
+        appeared=tuple(pair.new.name for pair in pairs if pair.new is not None and pair.old is None),
+        vanished=gone if new.whole else (),
+        environment=environment_differences(old.covariates, new.covariates),
+        remarks=_remarks(pairs, gone, new),
+    )
+
+
+def _rows(old: Measurement | None, new: Measurement, judged: Sequence[Judged], against: str) -> list[Row]:
+    broken = broken_row(new)
+    if broken is not None:
+        return [broken]
+    limits = bounds(new, judged)
+    if old is None:
+        return limits
+    why = not_comparable(old, new)
+    if why is None and (old.failure or old.broken):
+        why = f"the baseline has no result: {old.failure or old.broken}"
+    if why is not None:
+        return [*limits, case_row(new, "inconclusive", why)]
+    rows = (_row(old, new, each, against) for each in judged)
+    return [*limits, *(row for row in rows if row is not None)]
+
+
+def _row(old: Measurement, new: Measurement, judged: Judged, against: str) -> Row | None:
+    """None where neither has the statistic, or no tolerance is about it."""
+    metric = judged.metric
+    before, now = old.value(metric), new.value(metric)
+    if (before is None and now is None) or not judged.text(against):
+        return None
+    row = Row(new.name, new.series_id, metric, "inconclusive", old=before, new=now, threshold=judged.text(against),
+              rule=judged.source, gates=judged.gates)  # fmt: skip
+    if before is None or now is None:
+        return replace(row, note=f"{'the baseline' if before is None else 'this run'} does not have it")
+    interval = between_processes(old.values[metric], new.values[metric])
+    outcome, note = outcome_of(judged, before, now, against), ""
+    doubt = new.doubts.get(metric) or (old.doubts.get(metric) and f"the baseline: {old.doubts[metric]}")
+    if doubt:
+        outcome, note = "inconclusive", f"not valid: {doubt}"
+    elif outcome in ("regressed", "improved") and interval is not None and interval[0] <= 0 <= interval[1]:
+        outcome, note = "inconclusive", "the processes differ among themselves by as much"
+    return replace(row, outcome=outcome, note=note, interval=interval, interval_of="between processes")
+
+
+def _remarks(pairs: Sequence[Pair], gone: Sequence[str], new: Run) -> tuple[str, ...]:
+    remarks = []
+    compared = [pair for pair in pairs if pair.old is not None and pair.new is not None]
+    alone = [p for p in compared if p.old and p.new and min(_processes(p.old), _processes(p.new)) < 2]
+    if alone:
+        remarks.append(
+            "One process on a side says nothing of how runs differ: benchmark_config.repeats, or the history, does."
+        )
+    if gone and not new.whole:
+        remarks.append(f"Left out by --select: {', '.join(gone)}")
+    return tuple(remarks)
+
+
+def _processes(measurement: Measurement) -> int:
+    return max(map(len, measurement.values.values()), default=0)

@@ -1,0 +1,98 @@
+"""A comparison as text: the screen's table and Markdown, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench.compare.comparison import ORDER, Comparison, Row
+from bench.report.grid import NO_VALUE, plain, significant
+from bench.report.markup import escape, markdown_table
+from bench.statistics import METRICS
+
+HEAD = ("case", "statistic", "baseline", "now", "change", "tolerated", "verdict")
+SYMBOLS = {"passed": "=", "improved": "+", "inconclusive": "?", "regressed": "!", "broken": "X"}
+STYLES = {"improved": "green", "inconclusive": "yellow", "regressed": "bold red", "broken": "bold red"}
+MOST_REMARKS = 20  # of a kind
+
+
+def show(console: Console, comparison: Comparison) -> None:
+    """The table, what differs besides, and the verdict."""
+    table = Table(*HEAD, title=Text(title(comparison)), title_justify="left")
+    for row in ordered(comparison):
+        table.add_row(*(Text(cell) for cell in cells(row)), style=STYLES.get(row.outcome, ""))
+    if comparison.rows:
+        console.print(table)
+    for line in remarks(comparison):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"Verdict of the comparison: {comparison.verdict}", style="bold", markup=False)
+
+
+def markdown(comparison: Comparison) -> str:
+    """The same in Markdown: rows that say nothing new are folded away."""
+    rows = ordered(comparison)
+    changed, same = [r for r in rows if r.outcome != "passed"], [r for r in rows if r.outcome == "passed"]
+    parts = [f"## {SYMBOLS[comparison.verdict]} {comparison.verdict}", escape(title(comparison))]
+    if changed:
+        parts.append(_table(changed))
+    parts += [f"- {escape(line)}" for line in remarks(comparison)]
+    if same:
+        parts.append(f"<details><summary>{len(same)} unchanged</summary>\n\n{_table(same)}\n\n</details>")
+    return "\n\n".join(parts) + "\n"
+
+
+def title(comparison: Comparison) -> str:
+    """What is held against what, and how it came out."""
+    rows = comparison.rows
+    counts = ", ".join(
+        f"{number} {outcome}" for outcome in reversed(ORDER) if (number := sum(r.outcome == outcome for r in rows))
+    )
+    return plain(f"{comparison.candidate} against {comparison.baseline}: {counts or 'nothing to compare'}")
+
+
+def ordered(comparison: Comparison) -> list[Row]:
+    """What gates and is worst first."""
+    return sorted(comparison.rows, key=lambda row: (not row.gates, -ORDER.index(row.outcome), -abs(row.change or 0)))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row of the table."""
+    name = f"{row.metric}{f', {METRICS[row.metric].unit}' if METRICS[row.metric].unit else ''}" if row.metric else ""
+    verdict = f"{SYMBOLS[row.outcome]} {row.outcome}" + ("" if row.gates else " (does not gate)")
+    noted = f"{verdict}: {row.note}" if row.note else verdict
+    tolerated = f"{row.threshold} ({row.rule})" if row.threshold else ""
+    return tuple(map(plain, (row.case, name, _number(row.old), _number(row.new), change(row), tolerated, noted)))
+
+
+def change(row: Row) -> str:
+    """In percent, with the interval where there is one; a difference where the old value is 0."""
+    if row.old is None or row.new is None:
+        return ""
+    if row.change is None:
+        return f"{row.new - row.old:+g}"
+    text = f"{100 * row.change:+.2f} %"
+    return text if row.interval is None else f"{text} [{100 * row.interval[0]:+.2f}, {100 * row.interval[1]:+.2f}]"
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """What is said below the table."""
+    kinds = sorted({row.interval_of for row in comparison.rows if row.interval is not None})
+    lines = [f"Intervals in brackets: {'; '.join(kinds)}."] if kinds else []
+    lines += [f"Vanished: {name}" for name in comparison.vanished]
+    lines += [f"Appeared: {name}" for name in comparison.appeared]
+    differing = [f"{name}: {old} -> {new}" for name, old, new in comparison.environment]
+    if len(differing) > MOST_REMARKS:
+        differing = [*differing[:MOST_REMARKS], f"and {len(differing) - MOST_REMARKS} more"]
+    lines += [f"Environment differs: {line}" for line in differing]
+    return [plain(line) for line in (*lines, *comparison.remarks)]
+
+
+def _number(value: float | None) -> str:
+    return NO_VALUE if value is None else significant(value)
+
+
+def _table(rows: Sequence[Row]) -> str:
+    return markdown_table([HEAD, *(tuple(map(escape, cells(row))) for row in rows)], (2, 3, 4))

@@ -1,0 +1,115 @@
+"""`bench compare` and `--baseline`, as a nightly job calls them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.configs import ROOT, bench, write_config
+from tests.history.nights import night_record, write_night, write_nights
+
+
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def test_exit_codes_say_how_it_came_out() -> None:
+    a, b, c = write_nights(Path("results"), [10.0, 10.1, 12.0])
+    assert bench("compare", str(a), str(b)).exit_code == 0
+    worse = bench("compare", str(b), str(c))
+    assert worse.exit_code == 1 and "regressed" in worse.stdout and "+18.81 %" in worse.stdout
+    assert "3 % and 0.02 ms (default)" in worse.stdout
+    assert bench("compare", str(c), str(b)).exit_code == 0
+    crossed = write_night(Path("results"), 9, [night_record(10.0, methodology_version=1)])
+    assert bench("compare", str(a), str(crossed)).exit_code == 3
+    vanished = write_night(Path("results"), 10, [night_record(10.0), night_record(20.0, "native")])
+    assert bench("compare", str(vanished), str(a)).exit_code == 4
+
+
+def test_words_stand_for_runs() -> None:
+    write_nights(Path("results"), [*([10.0] * 12), 12.0])
+    assert bench("compare", "latest").exit_code == 1
+    assert bench("compare", "history", "latest").exit_code == 1
+    nothing = bench("compare", "golden")
+    assert nothing.exit_code == 2 and "bench history golden RUN" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nowhere", "latest", "--suite", "other"], "nowhere: not a finished run"),
+        (["latest", "--results", "nowhere"], "nowhere: no such folder"),
+        (["latest"], "choose one of 2 suites with --suite: nightly, other"),
+        (["latest", "--suite", "third"], "no run of suite third"),
+    ],
+)
+def test_mistakes_are_told_in_one_message(arguments: list[str], told: str) -> None:
+    write_nights(Path("results"), [10.0])
+    write_night(Path("results"), 3, [night_record(10.0)], suite="other")
+    outcome = bench("compare", *arguments)
+    assert outcome.exit_code == 2 and told in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_rules_come_from_the_run_or_from_another_config() -> None:
+    lax = {"compare_config": {"rules": {"median_latency_ms": {"relative": 0.5}}}}
+    for n, latency in enumerate((10.0, 12.0)):
+        write_night(Path("results"), n, [night_record(latency)], config=lax)
+    assert bench("compare", "latest").exit_code == 0
+    strict = write_config({"compare_config": {"rules": {"median_latency_ms": {"relative": 0.1}}}})
+    assert bench("compare", "latest", "--config", strict).exit_code == 1
+
+
+def test_markdown_has_the_verdict_and_changed_rows_first() -> None:
+    pairs = [(10.0, 10.0), (12.0, 10.0)]
+    for n, (fp16, native) in enumerate(pairs):
+        write_night(Path("results"), n, [night_record(native, "native"), night_record(fp16)])
+    lines = bench("compare", "latest", "--markdown").stdout.splitlines()
+    assert lines[0] == "## ! regressed"
+    rows = [line for line in lines if line.startswith("| ssd")]
+    assert "FP16".lower() in rows[0] and "+20.00 %" in rows[0]
+    assert any("<details><summary>" in line and "unchanged" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ({"median_latency": {"relative": 0.1}}, "unknown statistic; did you mean 'median_latency_ms'?"),
+        ({"engines": {"relative": 0.1}}, "neither more nor less of it is worse"),
+        ({"speedup": {}}, "says nothing"),
+        ({"speedup": {"relativ": 0.1}}, "compare_config.rules.speedup.relativ: unknown key; did you mean 'relative'?"),
+        ({"speedup": {"relative": -0.1}}, "greater than or equal to 0"),
+    ],
+)
+def test_a_rule_that_makes_no_sense_is_an_error(rule: dict[str, object], told: str) -> None:
+    outcome = bench("test", write_config({"compare_config": {"rules": rule}}), "--dry-run")
+    assert outcome.exit_code == 2 and told in outcome.stderr
+
+
+def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
+    """First there is none; then the times, which are of no weight here, break a bound that nothing can keep."""
+    config = write_config({"name": "suite", "compare_config": {"rules": rules_of({"absolute": 1e9})}})
+    first = bench("test", config, "--baseline", "latest")
+    assert first.exit_code == 3 and "no earlier run of suite suite" in first.stdout
+    strict = write_config({"name": "suite", "compare_config": {"rules": rules_of({"absolute": 1e9, "at_most": 0})}})
+    assert bench("test", strict, "--baseline", "latest").exit_code == 1
+    newest = max(Path("results/suite").iterdir(), key=lambda run: (run / "suite.json").stat().st_mtime_ns)
+    suite = json.loads((newest / "suite.json").read_text(encoding="utf-8"))
+    assert suite["verdict"] == "regressed" and {each["metric"] for each in suite["flagged"]} == {"median_latency_ms"}
+    assert "regressed" in (newest / "baseline.md").read_text(encoding="utf-8")
+
+
+def rules_of(rule: dict[str, float]) -> dict[str, dict[str, object]]:
+    """The rule for the median, and nothing else that could gate."""
+    quiet = ("compute_ms", "throughput_fps", "p99_latency_ms", "fallbacks", "model_bytes")
+    return {"median_latency_ms": dict(rule), **{name: {"gate": False} for name in quiet}}
+
+
+@pytest.mark.parametrize("baseline", ["golden", "nowhere"])
+def test_a_baseline_that_is_not_there_is_told_before_anything_runs(baseline: str) -> None:
+    outcome = bench("test", write_config(), "--baseline", baseline)
+    assert outcome.exit_code == 2 and not Path("results").exists()

@@ -1,0 +1,145 @@
+"""A run against the history: the last sound nights, acknowledged changes, the golden run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.compare.comparison import Comparison, Row
+from bench.compare.nights import compare_history
+from bench.compare.rules import rules
+from bench.compare_section import CompareSection
+from bench.history.acknowledged import EVERY, Acknowledged
+from bench.history.index import Index
+from bench.history.measured import read_run
+from bench.record import Failure
+from tests.factory import make_environment, make_samples
+from tests.history.nights import FIRST, night_record, write_night, write_nights
+
+METRIC = "median_latency_ms"
+
+
+def noise(count: int, seed: int = 1, sd: float = 0.004) -> list[float]:
+    """Nights around 10 ms."""
+    return [float(value) for value in 10 * np.exp(sd * np.random.default_rng(seed).normal(size=count))]
+
+
+def tonight(
+    results: Path, acknowledged: Sequence[Acknowledged] = (), golden: Path | None = None, **settings: Any
+) -> Comparison:
+    """The newest run against all before it."""
+    index, section = Index(results).refresh(), CompareSection(**settings)
+    new = index.latest()
+    assert new is not None
+    pinned = None if golden is None else read_run(golden)
+    return compare_history(new, index, rules(section), section, acknowledged, pinned)
+
+
+def median(comparison: Comparison) -> Row:
+    (found,) = (row for row in comparison.rows if row.metric == METRIC and "golden" not in row.note)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("latency", "outcome"), [(10.0, "passed"), (10.1, "passed"), (10.4, "regressed"), (9.6, "improved")]
+)
+def test_a_night_is_held_against_those_before(tmp_path: Path, latency: float, outcome: str) -> None:
+    write_nights(tmp_path, [*noise(20), latency])
+    found = tonight(tmp_path)
+    assert median(found).outcome == outcome == found.verdict
+    assert median(found).old == pytest.approx(10.0, rel=0.005)
+
+
+def test_nights_that_differ_ask_for_a_greater_change(tmp_path: Path) -> None:
+    write_nights(tmp_path, [*noise(20, sd=0.03), 10.4])
+    assert median(tonight(tmp_path)).outcome == "passed"
+    assert "the spread of 20 nights" in median(tonight(tmp_path)).threshold
+
+
+def test_a_change_too_small_to_matter_is_none(tmp_path: Path) -> None:
+    """Of nights that agree to 0.3 %, 1.3 % is far out, and less than the least that matters."""
+    write_nights(tmp_path, [*noise(20, sd=0.0005), 10.13])
+    assert median(tonight(tmp_path)).outcome == "passed"
+    assert "the least that matters" in median(tonight(tmp_path)).threshold
+
+
+def test_few_nights_tell_nothing(tmp_path: Path) -> None:
+    write_nights(tmp_path, [*noise(7), 20.0])
+    found = tonight(tmp_path)
+    assert median(found).note == "7 sound nights of the 8 that are needed" and found.verdict == "inconclusive"
+
+
+def test_the_first_night_tells_nothing(tmp_path: Path) -> None:
+    write_nights(tmp_path, [10.0])
+    assert tonight(tmp_path).rows[0].note == "no night before this one measured it"
+
+
+def test_another_machine_begins_a_history_of_its_own(tmp_path: Path) -> None:
+    write_nights(tmp_path, noise(20))
+    write_nights(tmp_path, [20.0], first=30, environment=make_environment(cpu_count=8))
+    found = tonight(tmp_path)
+    assert found.verdict == "inconclusive"
+    assert found.rows[0].note == "no night on this hardware; the last differs in cpu_count: 16 -> 8"
+
+
+def test_failed_doubtful_and_flagged_nights_are_no_baseline(tmp_path: Path) -> None:
+    """Ten nights at 20 ms of each kind among twenty at 10 ms."""
+    write_nights(tmp_path, noise(20))
+    drifting = make_samples([20.0 * (1 + 0.01 * n) for n in range(100)])
+    failure = Failure(kind="crash", phase="measure", message="signal 11")
+    for n in range(10):
+        write_night(tmp_path, 30 + n, [night_record(20.0, failure=failure)])
+        write_night(tmp_path, 50 + n, [night_record(20.0, latency=drifting)])
+        run = write_night(tmp_path, 70 + n, [night_record(20.0)])
+        series = read_run(run).measurements[0].series_id
+        write_night(tmp_path, 90 + n, [night_record(20.0)], flagged=[{"series": series, "metric": METRIC}])
+        (run / "suite.json").unlink()
+    write_nights(tmp_path, [10.4], first=120)
+    assert median(tonight(tmp_path)).old == pytest.approx(10.0, rel=0.005)
+    assert median(tonight(tmp_path)).outcome == "regressed"
+
+
+def test_an_acknowledged_change_begins_a_new_baseline(tmp_path: Path) -> None:
+    write_nights(tmp_path, noise(20))
+    runs = write_nights(tmp_path, [1.1 * value for value in noise(9, seed=2)], first=40)
+    assert median(tonight(tmp_path)).outcome == "regressed"
+    change = Acknowledged(series=EVERY, metric=METRIC, run=f"nightly/{runs[0].name}", reason="a new driver")
+    found = median(tonight(tmp_path, [change]))
+    assert found.outcome == "passed" and found.old == pytest.approx(11.0, rel=0.01)
+    elsewhere = change.model_copy(update={"metric": "compute_ms"})
+    assert median(tonight(tmp_path, [elsewhere])).outcome == "regressed"
+
+
+def test_slow_drift_shows_against_the_golden_run(tmp_path: Path) -> None:
+    """0.1 % a night: no night differs from the twenty before it."""
+    runs = write_nights(tmp_path, [10 * 1.001**n * value / 10 for n, value in enumerate(noise(60))])
+    assert tonight(tmp_path).verdict == "passed"
+    found = tonight(tmp_path, golden=runs[0])
+    (drifted,) = (row for row in found.rows if row.note.startswith("against the golden run"))
+    assert found.verdict == "regressed" and drifted.metric == METRIC
+    assert found.flagged == ((drifted.series, METRIC),)
+
+
+def test_a_vanished_case_is_broken(tmp_path: Path) -> None:
+    for n in range(10):
+        write_night(tmp_path, n, [night_record(10.0), night_record(20.0, "native")])
+    write_nights(tmp_path, [10.0], first=20)
+    found = tonight(tmp_path)
+    assert len(found.vanished) == 1 and found.verdict == "broken"
+
+
+def test_versions_are_held_against_the_night_before(tmp_path: Path) -> None:
+    write_nights(tmp_path, noise(10))
+    write_nights(tmp_path, [10.0], first=20, environment=make_environment(driver="590.00"))
+    assert tonight(tmp_path).environment == (("driver", "580.00", "590.00"),)
+
+
+def test_a_run_is_not_its_own_baseline_nor_that_of_an_earlier_one(tmp_path: Path) -> None:
+    runs = write_nights(tmp_path, [*noise(10), *(2 * value for value in noise(10))])
+    index, section = Index(tmp_path).refresh(), CompareSection()
+    found = compare_history(read_run(runs[9]), index, rules(section), section)
+    assert median(found).old == pytest.approx(10.0, rel=0.005) and f"{FIRST:%Y}" in found.candidate
