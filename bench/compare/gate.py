@@ -4,6 +4,8 @@ The unit of replication is the night: its value is the logarithm of the median o
 run say nothing of how runs differ, however many there are. Tonight is worse if it lies outside the one-sided prediction
 interval of the nights before (Student's t around their median), where Holm's step-down keeps the chance of any false
 alarm in a night at `false_alarms`, and if the change is one that matters besides.
+Tonight and the night before are judged together too, by their mean, which half the spread's square suffices for: a
+change that one night leaves open is told by the second. Both looks share a series' chance of a false alarm.
 
 Sources: Hahn and Meeker, "Statistical Intervals", 4.7 (prediction interval); Holm (1979), "A simple sequentially
 rejective multiple test procedure".
@@ -34,21 +36,20 @@ class Prediction:
         """The usual value."""
         return math.exp(self.centre)
 
-    def chance(self, worse: float) -> float:
-        """Of a night that is worse by so much (a logarithm), or by more, if nothing changed."""
+    def chance(self, worse: float, together: int = 1) -> float:
+        """That the mean of so many nights is worse by so much (a logarithm), or by more, if nothing changed."""
         from scipy.special import stdtr
 
-        return float(stdtr(self.nights - 1, -worse / self._error))
+        return float(stdtr(self.nights - 1, -worse / self._error(together)))
 
     def reach(self, chance: float) -> float:
-        """How much worse, in logarithms, a night is with this chance if nothing changed."""
+        """How much worse, in logarithms, one night is with this chance if nothing changed."""
         from scipy.special import stdtrit
 
-        return -float(stdtrit(self.nights - 1, chance)) * self._error
+        return -float(stdtrit(self.nights - 1, chance)) * self._error(1)
 
-    @property
-    def _error(self) -> float:
-        return self.spread * math.sqrt(1 + 1 / self.nights)
+    def _error(self, together: int) -> float:
+        return self.spread * math.sqrt(1 / together + 1 / self.nights)
 
 
 def predict(values: Sequence[float]) -> Prediction:
@@ -57,7 +58,7 @@ def predict(values: Sequence[float]) -> Prediction:
     centre = median(logs)
     robust = NORMAL * median(abs(value - centre) for value in logs)
     near = [value for value in logs if abs(value - centre) <= FAR * max(robust, FLOOR)]
-    return Prediction(centre, max(robust, stdev(near), FLOOR), len(near))
+    return Prediction(centre, max(stdev(near), FLOOR), len(near))
 
 
 def holm(chances: Sequence[float]) -> list[float]:

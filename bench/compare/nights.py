@@ -24,6 +24,7 @@ from bench.history.acknowledged import Acknowledged
 from bench.history.index import Index, Night
 from bench.history.measured import Measurement, Run
 
+FEWEST = 3  # nights that have a spread
 LOOKED_AT = 3  # times `nights`: so far back, for nights that are sound
 
 
@@ -35,16 +36,28 @@ class Candidate:
     judged: Judged
     value: float
     prediction: Prediction
+    before: float | None = None  # the night before's value
+    earlier: Prediction | None = None  # of tonight and the night before, from those before both
 
-    @property
-    def worse(self) -> float:
+    def chance(self, sign: int = 1) -> float:
+        """Of what was seen or worse, if nothing changed; with a sign of -1, of what was seen or better."""
+        alone = self.prediction.chance(sign * self._worse(self.prediction, self.value))
+        if self.before is None or self.earlier is None:
+            return alone
+        pair = self.earlier.chance(sign * self._pair(self.before, self.earlier), together=2)
+        return min(1.0, 2 * min(alone, pair))
+
+    def moved(self, sign: int, least: float) -> bool:
+        """Whether tonight is that much worse (better, with a sign of -1), by a share that matters."""
+        shift = self._worse(self.prediction, self.value)
+        return sign * shift > 0 and abs(math.expm1(shift)) > least
+
+    def _pair(self, before: float, earlier: Prediction) -> float:
+        return (self._worse(earlier, self.value) + self._worse(earlier, before)) / 2
+
+    def _worse(self, prediction: Prediction, value: float) -> float:
         """In logarithms."""
-        return adverse_log(self.judged.metric, self.prediction.centre, math.log(self.value))
-
-
-def adverse_log(metric: str, old: float, new: float) -> float:
-    """By how much a logarithm is worse."""
-    return math.copysign(1.0, adverse(metric, 0.0, 1.0)) * (new - old)
+        return math.copysign(1.0, adverse(self.judged.metric, 0.0, 1.0)) * (math.log(value) - prediction.centre)
 
 
 def compare_history(
@@ -108,14 +121,8 @@ def _against_nights(
     if not judged.text("history"):
         return None
     since = start_of_baseline(measurement.series_id, metric, nights, acknowledged)
-    values = [
-        night.value(metric)
-        for night in nights[since:]
-        if night.is_sound
-        and metric in night.values
-        and metric not in night.doubts
-        and (night.run, metric) not in flagged
-    ][-section.nights :]
+    sound = [n for n in nights[since:] if n.is_sound and metric in n.values and metric not in n.doubts]
+    values = [night.value(metric) for night in sound if (night.run, metric) not in flagged][-section.nights :]
     if value is None and not values:
         return None
     row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
@@ -127,9 +134,22 @@ def _against_nights(
     if len(values) < section.least_nights:
         return replace(row, note=f"{len(values)} sound nights of the {section.least_nights} that are needed")
     if judged.rule.history is not None and min(*values, value) > 0:
-        return Candidate(measurement, judged, value, predict(values))
+        return candidate(
+            measurement, judged, value, values, sound[-1].value(metric) if sound[-1] is nights[-1] else None
+        )
     usual = sorted(values)[len(values) // 2]
     return replace(row, outcome=outcome_of(judged, usual, value, "history"), old=usual)
+
+
+def candidate(
+    measurement: Measurement, judged: Judged, value: float, values: Sequence[float], before: float | None
+) -> Candidate:
+    """Tonight's value with the nights' values, the oldest first, and that of the night before."""
+    prediction = predict(values)
+    rest = values[:-1] if values[-1] == before else values
+    if before is None or before <= 0 or len(rest) < FEWEST:
+        return Candidate(measurement, judged, value, prediction)
+    return Candidate(measurement, judged, value, prediction, before, predict(rest))
 
 
 def start_of_baseline(series: str, metric: str, nights: Sequence[Night], acknowledged: Sequence[Acknowledged]) -> int:
@@ -140,8 +160,8 @@ def start_of_baseline(series: str, metric: str, nights: Sequence[Night], acknowl
 
 def gate(candidates: Sequence[Candidate], false_alarms: float) -> list[Row]:
     """Rows of all candidates of a night, with Holm's correction over them."""
-    worse = holm([each.prediction.chance(each.worse) for each in candidates])
-    better = holm([each.prediction.chance(-each.worse) for each in candidates])
+    worse = holm([each.chance() for each in candidates])
+    better = holm([each.chance(-1) for each in candidates])
     share = false_alarms / max(len(candidates), 1)
     return [
         _gated(each, down <= false_alarms, up <= false_alarms, share)
@@ -152,9 +172,9 @@ def gate(candidates: Sequence[Candidate], false_alarms: float) -> list[Row]:
 def _gated(candidate: Candidate, is_worse: bool, is_better: bool, share: float) -> Row:
     judged, prediction = candidate.judged, candidate.prediction
     least = judged.threshold(prediction.level, "history") / prediction.level
-    reach = math.expm1(prediction.reach(share))
-    moved = abs(candidate.value / prediction.level - 1) > least
-    outcome: Outcome = "regressed" if is_worse and moved else "improved" if is_better and moved else "passed"
+    reach = math.expm1(prediction.reach(share / 2))
+    worse, better = is_worse and candidate.moved(1, least), is_better and candidate.moved(-1, least)
+    outcome: Outcome = "regressed" if worse else "improved" if better else "passed"
     usual = f"{100 * reach:.2g} %: the spread of {prediction.nights} nights"
     return Row(
         case=candidate.measurement.name,
@@ -163,8 +183,8 @@ def _gated(candidate: Candidate, is_worse: bool, is_better: bool, share: float) 
         outcome=outcome,
         old=prediction.level,
         new=candidate.value,
-        interval=(math.expm1(-prediction.reach(share)), reach),
-        interval_of="expected, all series together",
+        interval=(math.expm1(-prediction.reach(share / 2)), reach),
+        interval_of="expected of one night, all series together",
         threshold=usual if reach > least else f"{judged.text('history')}: the least that matters",
         rule=judged.source,
         gates=judged.gates,

@@ -11,10 +11,10 @@ from bench.statistics import METRICS
 
 # docs/nightly.md says why these.
 DEFAULTS: Mapping[str, Rule] = {
-    "median_latency_ms": Rule(relative=0.03, history=0.015, golden=0.05, absolute=0.02),
+    "median_latency_ms": Rule(relative=0.03, history=0.015, golden=0.04, absolute=0.02),
     "p99_latency_ms": Rule(relative=0.10, history=0.05, golden=0.15, absolute=0.05),
-    "compute_ms": Rule(relative=0.03, history=0.015, golden=0.05, absolute=0.01),
-    "throughput_fps": Rule(relative=0.03, history=0.015, golden=0.05),
+    "compute_ms": Rule(relative=0.03, history=0.015, golden=0.04, absolute=0.01),
+    "throughput_fps": Rule(relative=0.03, history=0.015, golden=0.04),
     "offline_fps": Rule(relative=0.05, history=0.03, golden=0.08),
     "server_qps": Rule(relative=0.08, history=0.05, golden=0.10),
     "map": Rule(absolute=0.005),
