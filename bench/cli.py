@@ -1,4 +1,4 @@
-"""The `bench` command: test, compare, aa, report, models, datasets, doctor, engine, schema."""
+"""The `bench` command: test, compare, history, aa, report, models, datasets, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.compare.command import compare
 from bench.data_shelf import datasets
 from bench.errors import BenchError
+from bench.history.command import app as history
 from bench.shelf import models
 from bench.test import end_on_signals, test
 
@@ -22,6 +23,7 @@ engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=Tr
 app.add_typer(engine, name="engine")
 app.add_typer(models, name="models")
 app.add_typer(datasets, name="datasets")
+app.add_typer(history, name="history")
 
 
 @app.command()

@@ -44,7 +44,7 @@ def golden_run(results: Path, suite: str) -> Run | None:
 
 def pin(results: Path, run: Run, reason: str) -> Golden:
     """Make a run its suite's golden one."""
-    if not (results / run.name).is_dir():
+    if (results / run.name).resolve() != run.path.resolve():
         raise ConfigError(f"{run.path}: not in {results}; name its results folder with --results")
     golden = Golden(run=run.name, pinned=datetime.now(timezone.utc), reason=reason)
     known = {**read_golden(results), run.suite: golden}

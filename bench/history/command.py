@@ -1,0 +1,155 @@
+"""`bench history`: series over all nights, their changes, and what people said of them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import BenchError, ConfigError
+
+if TYPE_CHECKING:
+    from bench.history.index import Index
+
+app = typer.Typer(help="Series over all runs: shown, plotted, searched for changes.", no_args_is_help=True)
+
+Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are kept.")]
+Patterns = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SERIES...]", help="Names of series, such as '*-FP16-*', or their ids. Default: all."),
+]
+MetricOption = Annotated[str, typer.Option("--metric", help="Which statistic.")]
+Accepted = Annotated[
+    Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
+]
+RESULTS, ACKNOWLEDGED, METRIC = Path("results"), Path("acknowledged.json"), "median_latency_ms"
+
+
+@app.command()
+def rebuild(results: Results = RESULTS) -> None:
+    """Make the index anew from the runs' files."""
+    with _errors():
+        from bench.history.index import Index
+
+        index = Index(results).rebuild()
+        _skipped(index)
+        print(f"{index.path}: {index.count()} runs, {len(index.series())} series")
+
+
+@app.command()
+def show(
+    series: Patterns = None,
+    metric: MetricOption = METRIC,
+    nights: Annotated[int, typer.Option("--nights", min=0, help="Also list the last so many nights.")] = 0,
+    results: Results = RESULTS,
+) -> None:
+    """List series: their last value, their usual one, how far nights differ."""
+    with _errors():
+        from bench.history.listing import show_trends
+        from bench.history.trend import trends
+
+        show_trends(trends(_index(results), series or (), metric), nights)
+
+
+@app.command()
+def changepoints(
+    series: Patterns = None,
+    metric: MetricOption = METRIC,
+    acknowledged: Accepted = ACKNOWLEDGED,
+    fail: Annotated[bool, typer.Option("--fail", help="Exit code 1 if one for the worse is not acknowledged.")] = False,
+    results: Results = RESULTS,
+) -> None:
+    """When levels changed: the first night, both levels, and which versions and commits lie on either side."""
+    with _errors():
+        from bench.history.acknowledged import read_acknowledged
+        from bench.history.listing import show_changes
+        from bench.history.trend import trends
+
+        known = read_acknowledged(acknowledged)
+        if show_changes(trends(_index(results), series or (), metric), known) and fail:
+            raise typer.Exit(1)
+
+
+@app.command()
+def plot(
+    series: Patterns = None,
+    metric: MetricOption = METRIC,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the pictures go.")] = Path("history"),
+    acknowledged: Accepted = ACKNOWLEDGED,
+    results: Results = RESULTS,
+) -> None:
+    """A picture of every series: nights, what was expected of them, changes, versions."""
+    with _errors():
+        from bench.history.acknowledged import read_acknowledged
+        from bench.history.plot import picture
+        from bench.history.trend import trends
+        from bench.store import replace_atomic
+
+        known = read_acknowledged(acknowledged)
+        for trend in trends(_index(results), series or (), metric):
+            path = output / f"{trend.series.name}-{trend.series.id}-{trend.series.segment}-{metric}.png"
+            replace_atomic(path, picture(trend, known))
+            print(path)
+
+
+@app.command()
+def ack(
+    series: Annotated[str, typer.Argument(metavar="SERIES", help="A series' name or id, or '*'.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The first night of the new level: folder or suite/run.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it is accepted.", show_default=False)],
+    metric: Annotated[str, typer.Option("--metric", help="Which statistic; '*' for all.")] = METRIC,
+    by: Annotated[str, typer.Option("--by", help="Who says so.")] = "",
+    acknowledged: Accepted = ACKNOWLEDGED,
+    results: Results = RESULTS,
+) -> None:
+    """Accept a change: from that night on the new level is what is expected. Commit the file, for review."""
+    with _errors():
+        from bench.history.acknowledge import acknowledge
+
+        for entry in acknowledge(_index(results), series, run, metric, reason, by, acknowledged):
+            print(f"{acknowledged}: {entry.name or entry.series}, {entry.metric}: accepted from {entry.run} on")
+
+
+@app.command()
+def golden(
+    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The run to pin. Default: show them.")] = None,
+    reason: Annotated[str, typer.Option("--reason", help="Why this one.")] = "",
+    results: Results = RESULTS,
+) -> None:
+    """Pin a run, against which slow drift shows; without a run, tell which are pinned."""
+    with _errors():
+        from bench.history.golden import pin, read_golden
+        from bench.history.measured import read_run
+
+        if run is not None:
+            pin(results, read_run(run), reason)
+        for suite, each in read_golden(results).items():
+            print(f"{suite}: {each.run}, pinned {each.pinned:%Y-%m-%d}{f': {each.reason}' if each.reason else ''}")
+
+
+def _index(results: Path) -> Index:
+    from bench.history.index import Index
+
+    index = Index(results).refresh()
+    _skipped(index)
+    if not index.count():
+        raise ConfigError(f"{results}: no run there")
+    return index
+
+
+def _skipped(index: Index) -> None:
+    for each in index.skipped():
+        print(f"skipped: {each.path}: {each.reason}", file=sys.stderr)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
