@@ -70,25 +70,13 @@ def compare_history(
 ) -> Comparison:
     """`new` against the nights before it, and against the golden run if there is one."""
     before = index.latest(new.suite, before=new)
-    rows: list[Row] = []
-    candidates: list[Candidate] = []
-    for measurement in new.measurements:
-        broken = broken_row(measurement)
-        if broken is not None:
-            rows.append(broken)
-            continue
-        rows += bounds(measurement, judged)
-        nights = index.nights(measurement.series_id, measurement.segment.id, new, LOOKED_AT * section.nights)
-        if not nights:
-            rows.append(_no_nights(measurement, before))
-            continue
-        flagged = index.flagged(measurement.series_id)
-        for each in judged:
-            found = _against_nights(measurement, each, nights, flagged, section, acknowledged)
-            if isinstance(found, Candidate):
-                candidates.append(found)
-            elif found is not None:
-                rows.append(found)
+    found = [
+        each
+        for measurement in new.measurements
+        for each in _of_case(measurement, index, new, before, judged, section, acknowledged)
+    ]
+    candidates = [each for each in found if isinstance(each, Candidate)]
+    rows = [each for each in found if isinstance(each, Row)]
     rows += gate(candidates, section.false_alarms)
     gone = _gone(before, new)
     comparison = Comparison(
@@ -100,6 +88,23 @@ def compare_history(
         remarks=(f"Versions are held against {before.name}.",) if before is not None else (),
     )
     return comparison if golden is None else _with_golden(comparison, golden, new, judged, candidates, section)
+
+
+def _of_case(
+    measurement: Measurement, index: Index, new: Run, before: Run | None, judged: Sequence[Judged],
+    section: CompareSection, acknowledged: Sequence[Acknowledged],
+) -> list[Row | Candidate]:  # fmt: skip
+    """What can be said of a case at once, and what is to be judged with all others."""
+    broken = broken_row(measurement)
+    if broken is not None:
+        return [broken]
+    limits: list[Row | Candidate] = [*bounds(measurement, judged)]
+    nights = index.nights(measurement.series_id, measurement.segment.id, new, LOOKED_AT * section.nights)
+    if not nights:
+        return [*limits, _no_nights(measurement, before)]
+    flagged = index.flagged(measurement.series_id)
+    found = (_against_nights(measurement, each, nights, flagged, section, acknowledged) for each in judged)
+    return [*limits, *(each for each in found if each is not None)]
 
 
 def _no_nights(measurement: Measurement, before: Run | None) -> Row:

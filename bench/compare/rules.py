@@ -59,7 +59,8 @@ class Judged:
         share, absolute = self.tolerance(against), self.rule.absolute
         parts = [] if share is None else [f"{100 * share:g} %"]
         if absolute is not None and (absolute or share is None):
-            parts.append(f"{absolute:g} {METRICS[self.metric].unit}".rstrip())
+            unit = METRICS[self.metric].unit
+            parts.append(f"{absolute / 2**20:g} MiB" if unit == "bytes" else f"{absolute:g} {unit}".rstrip())
         return " and ".join(parts)
 
     def bound_broken(self, value: float) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bench.compare.comparison import ORDER, Comparison, Row
 from bench.report.grid import NO_VALUE, plain, significant
 from bench.report.markup import escape, markdown_table
+from bench.report.words import size
 from bench.statistics import METRICS
 
 HEAD = ("case", "statistic", "baseline", "now", "change", "tolerated", "verdict")
@@ -21,7 +22,9 @@ MOST_REMARKS = 20  # of a kind
 
 def show(console: Console, comparison: Comparison) -> None:
     """The table, what differs besides, and the verdict."""
-    table = Table(*HEAD, title=Text(title(comparison)), title_justify="left")
+    table = Table(
+        *(Column(name, overflow="fold") for name in HEAD), title=Text(title(comparison)), title_justify="left"
+    )
     for row in ordered(comparison):
         table.add_row(*(Text(cell) for cell in cells(row)), style=STYLES.get(row.outcome, ""))
     if comparison.rows:
@@ -60,11 +63,13 @@ def ordered(comparison: Comparison) -> list[Row]:
 
 def cells(row: Row) -> tuple[str, ...]:
     """A row of the table."""
-    name = f"{row.metric}{f', {METRICS[row.metric].unit}' if METRICS[row.metric].unit else ''}" if row.metric else ""
+    unit = METRICS[row.metric].unit if row.metric else ""
+    name = f"{row.metric}, {unit}" if unit not in ("", "bytes") else row.metric
     verdict = f"{SYMBOLS[row.outcome]} {row.outcome}" + ("" if row.gates else " (does not gate)")
     noted = f"{verdict}: {row.note}" if row.note else verdict
     tolerated = f"{row.threshold} ({row.rule})" if row.threshold else ""
-    return tuple(map(plain, (row.case, name, _number(row.old), _number(row.new), change(row), tolerated, noted)))
+    values = (_number(row.old, row.metric), _number(row.new, row.metric))
+    return tuple(map(plain, (row.case, name, *values, change(row), tolerated, noted)))
 
 
 def change(row: Row) -> str:
@@ -90,8 +95,10 @@ def remarks(comparison: Comparison) -> list[str]:
     return [plain(line) for line in (*lines, *comparison.remarks)]
 
 
-def _number(value: float | None) -> str:
-    return NO_VALUE if value is None else significant(value)
+def _number(value: float | None, metric: str) -> str:
+    if value is None:
+        return NO_VALUE if metric else ""
+    return size(round(value)) if METRICS[metric].unit == "bytes" else significant(value)
 
 
 def _table(rows: Sequence[Row]) -> str:

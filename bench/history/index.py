@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from multiprocessing import get_context
+from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench.errors import BenchError, ConfigError, StoreError
-from bench.history.measured import Measurement, Run, read_run
+from bench.errors import ConfigError, StoreError
+from bench.history.measured import Measurement, Run
+from bench.history.rows import drop, insert, runs, utc
 from bench.history.series import Key
-from bench.store import SUITE_FILE
 
 INDEX_FILE = "history.sqlite"
 LOCK_FILE = ".history.lock"
 VERSION = 1  # of the tables; another one is rebuilt
-WORTH_PROCESSES = 200  # runs: below, starting processes takes longer than reading
-CHUNK = 50  # runs a task
 WAIT_S = 120.0
 
 _TABLES = """
@@ -102,18 +97,18 @@ class Index:
         """Take in what is new or changed, drop what is gone."""
         with self._writing() as db:
             known = dict(db.execute("SELECT path, stamp FROM run"))
-            stamps = dict(_runs(self.results))
+            stamps = dict(runs(self.results))
             changed = [path for path, stamp in stamps.items() if known.get(path) != stamp]
-            _drop(db, [*(path for path in known if path not in stamps), *changed])
-            _insert(db, self.results, changed, stamps)
+            drop(db, [*(path for path in known if path not in stamps), *changed])
+            insert(db, self.results, changed, stamps)
         return self
 
     def rebuild(self) -> Index:
         """Read every run again."""
         with self._writing() as db:
-            stamps = dict(_runs(self.results))
+            stamps = dict(runs(self.results))
             db.execute("DELETE FROM run")
-            _insert(db, self.results, list(stamps), stamps)
+            insert(db, self.results, list(stamps), stamps)
         return self
 
     def count(self) -> int:
@@ -134,7 +129,7 @@ class Index:
         if suite is not None:
             clauses, values = f"{clauses} AND suite = ?", [suite]
         if before is not None:
-            clauses, values = f"{clauses} AND started < ? AND path != ?", [*values, _time(before.started), before.name]
+            clauses, values = f"{clauses} AND started < ? AND path != ?", [*values, utc(before.started), before.name]
         rows = self._ask(f"{_RUN}{clauses} ORDER BY started DESC, path DESC LIMIT 1", values)
         return self._run(rows[0]) if rows else None
 
@@ -147,7 +142,7 @@ class Index:
         """A series in one segment, the oldest first; of those before a run, the last so many."""
         clause, values = "", [series, segment]
         if before is not None:
-            clause, values = " AND started < ? AND path != ?", [*values, _time(before.started), before.name]
+            clause, values = " AND started < ? AND path != ?", [*values, utc(before.started), before.name]
         limit = "" if last is None else f" LIMIT {last:d}"
         rows = self._ask(
             "SELECT path, started, measured, doubts, failure IS NULL AND broken IS NULL, covariates "
@@ -243,89 +238,5 @@ def _prepared(path: Path) -> sqlite3.Connection:
     return db
 
 
-def _runs(results: Path) -> Iterator[tuple[str, str]]:
-    """Every folder that has a suite.json, as suite/folder, with what changes when that file does."""
-    for suite in _folders(results):
-        for run in _folders(suite.path):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found = os.stat(f"{run.path}/{SUITE_FILE}")
-                yield f"{suite.name}/{run.name}", f"{found.st_mtime_ns} {found.st_size}"
-
-
-def _folders(path: str | Path) -> list[os.DirEntry[str]]:
-    with os.scandir(path) as entries:
-        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-
-
-def _drop(db: sqlite3.Connection, paths: Iterable[str]) -> None:
-    db.executemany("DELETE FROM run WHERE path = ?", [(path,) for path in paths])
-
-
-def _insert(db: sqlite3.Connection, results: Path, paths: Sequence[str], stamps: dict[str, str]) -> None:
-    for path, found in _read_all(results, paths):
-        if isinstance(found, str):
-            db.execute("INSERT INTO run (path, stamp, error) VALUES (?, ?, ?)", (path, stamps[path], found))
-        else:
-            run, measured, flags = found
-            number = db.execute(
-                "INSERT INTO run (path, stamp, suite, started, verdict, whole, covariates, config) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (path, stamps[path], *run),
-            ).lastrowid
-            marks = ", ".join("?" * 11)
-            db.executemany(f"INSERT INTO measurement VALUES ({marks})", [(number, *row) for row in measured])
-            db.executemany("INSERT INTO flag VALUES (?, ?, ?)", [(number, *row) for row in flags])
-
-
-Rows = tuple[tuple[Any, ...], list[tuple[Any, ...]], list[tuple[str, str]]]
-
-
-def _read_all(results: Path, paths: Sequence[str]) -> Iterator[tuple[str, Rows | str]]:
-    if len(paths) < WORTH_PROCESSES:
-        yield from _read_some(results, paths)
-        return
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
-        for rows in pool.map(_read_some, [results] * len(chunks), chunks):
-            yield from rows
-
-
-def _read_some(results: Path, paths: Sequence[str]) -> list[tuple[str, Rows | str]]:
-    return [(path, _read(results, path)) for path in paths]
-
-
-def _read(results: Path, path: str) -> Rows | str:
-    """A run as rows, or why it cannot be read."""
-    try:
-        run = read_run(results / path)
-    except BenchError as error:
-        return str(error)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        return f"{path}: not a run as this program stores it: {error!r}"
-    head = (
-        path.partition("/")[0],
-        _time(run.started),
-        run.verdict,
-        run.whole,
-        json.dumps(run.covariates),
-        json.dumps(run.config),
-    )
-    return head, [_row(each) for each in run.measurements], sorted(run.flagged)
-
-
-def _row(measurement: Measurement) -> tuple[Any, ...]:
-    return (
-        measurement.name, measurement.series_id, json.dumps(measurement.series.facts), measurement.segment.id,
-        json.dumps(measurement.segment.facts), measurement.methodology, json.dumps(measurement.values),
-        json.dumps(measurement.doubts), measurement.failure, measurement.broken,
-    )  # fmt: skip
-
-
 def _values(text: str) -> dict[str, tuple[float, ...]]:
     return {name: tuple(each) for name, each in json.loads(text).items()}
-
-
-def _time(moment: datetime) -> str:
-    """UTC, so that text sorts as time does."""
-    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")

@@ -138,11 +138,11 @@ def test_a_killed_writer_leaves_a_whole_index(tmp_path: Path) -> None:
 import os, signal, sys
 from pathlib import Path
 import bench.history.index as index
-insert = index._insert
+insert = index.insert
 def killed(*arguments):
     insert(*arguments)
     os.kill(os.getpid(), signal.SIGKILL)
-index._insert = killed
+index.insert = killed
 index.Index(Path(sys.argv[1])).rebuild()
 """
     done = subprocess.run([sys.executable, "-c", program, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(ROOT)})
@@ -158,7 +158,7 @@ def test_results_that_are_not_there_are_an_error(tmp_path: Path) -> None:
 
 def test_many_runs_are_read_by_several_processes(tmp_path: Path) -> None:
     """As many as make it worth while; both ways give the same index."""
-    from bench.history.index import WORTH_PROCESSES
+    from bench.history.rows import WORTH_PROCESSES
 
     write_nights(tmp_path, [10.0 + n / 100 for n in range(WORTH_PROCESSES)])
     index = Index(tmp_path).rebuild()
