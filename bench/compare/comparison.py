@@ -64,8 +64,9 @@ class Comparison:
 
     @property
     def flagged(self) -> tuple[tuple[str, str], ...]:
-        """Series and statistics that are worse."""
-        return tuple((row.series, row.metric) for row in self.rows if row.outcome == "regressed")
+        """Series and statistics that became worse: not what breaks a bound, as it may have done before."""
+        rows = (row for row in self.rows if row.outcome == "regressed" and row.gates and row.old is not None)
+        return tuple((row.series, row.metric) for row in rows)
 
 
 @dataclass(frozen=True)

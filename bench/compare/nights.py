@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from bench.compare.comparison import (
     Comparison,
@@ -60,6 +61,41 @@ class Candidate:
         return math.copysign(1.0, adverse(self.judged.metric, 0.0, 1.0)) * (math.log(value) - prediction.centre)
 
 
+@dataclass(frozen=True)
+class History:
+    """The nights of one series before tonight's run, and what was said of them."""
+
+    series: str
+    nights: Sequence[Night]
+    flagged: Collection[tuple[str, str]]  # runs and statistics that a comparison found worse
+    acknowledged: Sequence[Acknowledged]
+    tonight: str  # the run
+
+    def sound(self, metric: str) -> list[Night]:
+        """Nights with a valid value, from the last change on which someone acknowledged."""
+        since = self._start(self._about(metric))
+        return [n for n in self.nights[since:] if n.is_sound and metric in n.values and metric not in n.doubts]
+
+    def baseline(self, metric: str) -> list[float]:
+        """Their values; a night that was found worse counts if the new level was accepted later."""
+        until = max((each.on for each in self._about(metric) if each.on is not None), default=date.min)
+        return [
+            night.value(metric)
+            for night in self.sound(metric)
+            if (night.run, metric) not in self.flagged or night.started.date() <= until
+        ]
+
+    def _about(self, metric: str) -> list[Acknowledged]:
+        runs = {self.tonight, *(night.run for night in self.nights)}
+        return [each for each in self.acknowledged if each.is_about(self.series, metric) and each.run in runs]
+
+    def _start(self, accepted: Sequence[Acknowledged]) -> int:
+        runs = {each.run for each in accepted}
+        if self.tonight in runs:
+            return len(self.nights)
+        return max((index for index, night in enumerate(self.nights) if night.run in runs), default=0)
+
+
 def compare_history(
     new: Run,
     index: Index,
@@ -103,7 +139,8 @@ def _of_case(
     if not nights:
         return [*limits, _no_nights(measurement, before)]
     flagged = index.flagged(measurement.series_id)
-    found = (_against_nights(measurement, each, nights, flagged, section, acknowledged) for each in judged)
+    history = History(measurement.series_id, nights, flagged, acknowledged, new.name)
+    found = (_against_nights(measurement, each, history, section) for each in judged)
     return [*limits, *(each for each in found if each is not None)]
 
 
@@ -119,15 +156,13 @@ def _no_nights(measurement: Measurement, before: Run | None) -> Row:
 
 
 def _against_nights(
-    measurement: Measurement, judged: Judged, nights: Sequence[Night], flagged: Collection[tuple[str, str]],
-    section: CompareSection, acknowledged: Sequence[Acknowledged],
-) -> Candidate | Row | None:  # fmt: skip
+    measurement: Measurement, judged: Judged, history: History, section: CompareSection
+) -> Candidate | Row | None:
+    """What is to be judged with all others; a row of what is judged alone; None of what no rule is about."""
     metric, value = judged.metric, measurement.value(judged.metric)
     if not judged.text("history"):
         return None
-    since = start_of_baseline(measurement.series_id, metric, nights, acknowledged)
-    sound = [n for n in nights[since:] if n.is_sound and metric in n.values and metric not in n.doubts]
-    values = [night.value(metric) for night in sound if (night.run, metric) not in flagged][-section.nights :]
+    values = history.baseline(metric)[-section.nights :]
     if value is None and not values:
         return None
     row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
@@ -139,9 +174,9 @@ def _against_nights(
     if len(values) < section.least_nights:
         return replace(row, note=f"{len(values)} sound nights of the {section.least_nights} that are needed")
     if judged.rule.history is not None and min(*values, value) > 0:
-        return candidate(
-            measurement, judged, value, values, sound[-1].value(metric) if sound[-1] is nights[-1] else None
-        )
+        last = history.sound(metric)[-1]
+        before = last.value(metric) if last is history.nights[-1] else None
+        return candidate(measurement, judged, value, values, before)
     usual = sorted(values)[len(values) // 2]
     return replace(row, outcome=outcome_of(judged, usual, value, "history"), old=usual)
 
@@ -155,12 +190,6 @@ def candidate(
     if before is None or before <= 0 or len(rest) < FEWEST:
         return Candidate(measurement, judged, value, prediction)
     return Candidate(measurement, judged, value, prediction, before, predict(rest))
-
-
-def start_of_baseline(series: str, metric: str, nights: Sequence[Night], acknowledged: Sequence[Acknowledged]) -> int:
-    """The first night that counts: that of the last change which someone acknowledged."""
-    runs = [ack.run for ack in acknowledged if ack.is_about(series, metric)]
-    return max((index for index, night in enumerate(nights) if night.run in runs), default=0)
 
 
 def gate(candidates: Sequence[Candidate], false_alarms: float) -> list[Row]:

@@ -15,9 +15,10 @@ from typing import Any
 
 from bench.record import Case, Environment, Record
 
-# What leaves the figures alone, or lies elsewhere on another machine: of the model, and of the optimization.
-PLACES = frozenset({"path", "frozen_path"})
+# What leaves the figures alone, or lies elsewhere on another machine.
+NO_PART_OF_A_MODEL = frozenset({"path", "frozen_path", "published"})
 HOW_IT_WAS_MADE = frozenset({"requested_backend", "output_path", "strict", "use_conversion_cache"})
+OF_A_DATASET = frozenset({"name", "format", "mean", "deviation"})
 OF_THE_CASE = ("batch_size", "image_shape", "num_images", "seed", "load")
 UNKNOWN = "unknown"
 
@@ -43,12 +44,12 @@ class Key:
 def series_key(case: Case) -> Key:
     """What is measured: model, optimization, data, shapes. Defaults are left out, so that a new field changes none."""
     facts = {
-        **_facts("model", case.model.model_dump(mode="json", exclude_defaults=True, exclude=set(PLACES))),
+        **_facts("model", case.model.model_dump(mode="json", exclude_defaults=True, exclude=set(NO_PART_OF_A_MODEL))),
         **_facts(
             "optimization",
             case.optimization.model_dump(mode="json", exclude_defaults=True, exclude=set(HOW_IT_WAS_MADE)),
         ),
-        **_facts("dataset", {"name": case.dataset.name, "format": case.dataset.format}),
+        **_facts("dataset", case.dataset.model_dump(mode="json", exclude_none=True, include=set(OF_A_DATASET))),
     }
     if case.calibration is not None:
         facts["calibration"] = case.calibration.name

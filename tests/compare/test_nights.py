@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,27 @@ def test_an_acknowledged_change_begins_a_new_baseline(tmp_path: Path) -> None:
     assert found.outcome == "passed" and found.old == pytest.approx(11.0, rel=0.01)
     elsewhere = change.model_copy(update={"metric": "compute_ms"})
     assert median(tonight(tmp_path, [elsewhere])).outcome == "regressed"
+
+
+def test_nights_that_were_found_worse_count_once_their_level_is_accepted(tmp_path: Path) -> None:
+    """Nine red nights, then someone accepts them; a night that is found worse later still does not count."""
+    write_nights(tmp_path, noise(20))
+    series = read_run(write_nights(tmp_path, [10.0], first=25)[0]).measurements[0].series_id
+    flagged = [{"series": series, "metric": METRIC}]
+    records = [[night_record(value)] for value in [*(1.1 * each for each in noise(9, seed=2)), 15.0, 11.0]]
+    red = [write_night(tmp_path, 40 + n, each, flagged=flagged) for n, each in enumerate(records)]
+    accepted = Acknowledged(
+        series=series, metric=METRIC, run=f"nightly/{red[0].name}", reason="", on=(FIRST + timedelta(days=48)).date()
+    )
+    found = median(tonight(tmp_path, [accepted]))
+    assert found.outcome == "passed" and found.old == pytest.approx(11.0, rel=0.01)
+    assert "9 nights" in found.threshold or found.threshold.startswith("1.5 %")
+
+
+def test_a_run_that_begins_a_new_level_is_not_held_against_the_old_one(tmp_path: Path) -> None:
+    runs = write_nights(tmp_path, [*noise(20), 12.0])
+    accepted = Acknowledged(series=EVERY, metric=EVERY, run=f"nightly/{runs[-1].name}", reason="")
+    assert median(tonight(tmp_path, [accepted])).note == "0 sound nights of the 8 that are needed"
 
 
 def test_slow_drift_shows_against_the_golden_run(tmp_path: Path) -> None:

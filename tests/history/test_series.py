@@ -8,9 +8,11 @@ import pytest
 
 from bench.history.measured import measurements
 from bench.history.series import covariates, segment_key, series_key
-from bench.record import Dataset, Gpu, Model, Record
+from bench.record import Dataset, Gpu, Model, PublishedAccuracy, Record
 from bench.telemetry import ClockLock, ClockPolicy, GpuState, Telemetry
 from tests.factory import make_case, make_environment, make_optimization, make_record
+
+PUBLISHED = PublishedAccuracy(source="a paper", figures={"native": {"map": 0.3}})
 
 
 def record_on(policy: ClockPolicy = "floating", lock: ClockLock | None = None, **changes: Any) -> Record:
@@ -29,6 +31,7 @@ def record_on(policy: ClockPolicy = "floating", lock: ClockLock | None = None, *
         {"model": Model(name="resnet50", task="detection")},
         {"model": Model(name="ssd_mobilenet_v1_coco", task="detection", random_weights=True)},
         {"dataset": Dataset(name="other", format="coco")},
+        {"dataset": Dataset(name="coco-val2017", format="coco", mean=(1.0, 2.0, 3.0))},
         {"calibration": Dataset(name="other", format="coco")},
         {"optimization": make_optimization("FP16", minimum_segment_size=5)},
         {"optimization": make_optimization("FP16", tf32=False)},
@@ -50,6 +53,8 @@ def test_what_is_measured_makes_a_series(changes: dict[str, Any]) -> None:
         {"output_path": "elsewhere.json"},
         {"scratch_dir": "/elsewhere"},
         {"model": Model(name="ssd_mobilenet_v1_coco", task="detection", path="/elsewhere")},
+        {"model": Model(name="ssd_mobilenet_v1_coco", task="detection", published=PUBLISHED)},
+        {"dataset": Dataset(name="coco-val2017", format="coco", images_dir="/elsewhere")},
         {"optimization": make_optimization("FP16", requested_backend="auto", strict=False)},
     ],
 )
