@@ -1,0 +1,9 @@
+"""What every test starts from."""
+
+from __future__ import annotations
+
+import signal
+
+# A shell that runs these in the background, or nohup, has them ignored, and every process that tests start inherits it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
