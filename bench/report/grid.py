@@ -125,6 +125,8 @@ def spread(value: float, bounds: tuple[float, float]) -> str:
     share = round(100 * max(bounds[1] - value, value - bounds[0], 0) / value, 6)
     if 0 < share < 0.005:
         return "±<0.01 %"
+    if share > 100:
+        return "±>100 %"
     decimals = 0 if share == 0 or share >= 9.95 else 1 if share >= 0.995 else 2
     return f"±{share:.{decimals}f} %"
 
