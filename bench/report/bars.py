@@ -35,7 +35,7 @@ class Bars:
     only_measured: bool = False
     bounded: tuple[str, ...] = ()  # the statistics whose intervals are drawn
     margins: Callable[[Column], list[tuple[float, float]]] | None = None  # what is drawn in place of these
-    margin_text: str = ""  # what these are; none: intervals
+    margin_text: str = ""  # what whiskers are; none: intervals of what was timed
     of: tuple[str, ...] = ()  # the statistics that it depends on
 
 
@@ -117,6 +117,7 @@ ACCURACY = Bars(
     remark=_to_native,
     only_measured=True,
     bounded=ACCURACY_METRICS,
+    margin_text="95 % interval over the images",
     of=ACCURACY_METRICS,
 )
 ENERGY = Bars(

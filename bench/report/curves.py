@@ -131,7 +131,7 @@ def _speed_name(column: Column) -> str:
 
 def _remarks(columns: Sequence[Column]) -> dict[str, Any]:
     """What the picture's lines and marks beside the points are, with the style of the line."""
-    bounded = any(_speed_name(column) in column.summary.bounds for column in columns)
+    bounded = any({_speed_name(column), _accuracy_name(column)} & column.summary.bounds.keys() for column in columns)
     doubtful = any(_is_doubtful(column) for column in columns)
     return {**({interval_text(columns): "-"} if bounded else {}), **({NOT_VALID: "none"} if doubtful else {})}
 
@@ -152,8 +152,9 @@ def _draw_panel(
     width: int,
 ) -> None:
     for column, speed, accuracy in points:
-        low, high = column.summary.bounds.get(_speed_name(column), (speed, speed))
-        axes.hlines(accuracy, low, high, color=looks[column.label]["color"], linewidth=1.2)
+        bounds, look = column.summary.bounds, {"color": looks[column.label]["color"], "linewidth": 1.2}
+        axes.hlines(accuracy, *bounds.get(_speed_name(column), (speed, speed)), **look)
+        axes.vlines(speed, *bounds.get(_accuracy_name(column), (accuracy, accuracy)), **look)
         axes.plot([speed], [accuracy], linestyle="none", markersize=8, **looks[column.label])
         if _is_doubtful(column):
             axes.annotate(DOUBT, (speed, accuracy), xytext=(6, 4), textcoords="offset points")
@@ -164,7 +165,8 @@ def _draw_panel(
     fastest = max(speed for _, speed, _ in points)
     ends = [column.summary.bounds.get(_speed_name(column), (speed, speed))[1] for column, speed, _ in points]
     axes.set_xlim(0, 1.12 * max(fastest, min(max(ends), LONGEST_WHISKER * fastest)))
-    lowest, highest = min(a for _, _, a in points), max(a for _, _, a in points)
+    reach = [column.summary.bounds.get(_accuracy_name(column), (a, a)) for column, _, a in points]
+    lowest, highest = min(low for low, _ in reach), max(high for _, high in reach)
     margin = max(0.15 * (highest - lowest), 0.005)
     axes.set_ylim(lowest - margin, highest + margin)
     axes.ticklabel_format(axis="y", useOffset=False)

@@ -150,12 +150,12 @@ def noisy() -> Record:
     return make_record(latency=make_samples(times), throughput=blocks)
 
 
-def whiskers(figure: Figure) -> list[tuple[float, float]]:
-    """From where to where horizontal lines are drawn in a picture, bars' own edges not counted."""
+def whiskers(figure: Figure, across: int = 0) -> list[tuple[float, float]]:
+    """From where to where horizontal lines are drawn in a picture, or upright ones, bars' own edges not counted."""
     lines = figure.axes[0].findobj(LineCollection)
     paths = [np.asarray(path.vertices) for line in lines for path in line.get_paths()]
     ends = [(path[0], path[-1]) for path in paths]
-    return [(float(left[0]), float(right[0])) for left, right in ends if left[1] == right[1]]
+    return [(float(a[across]), float(b[across])) for a, b in ends if a[1 - across] == b[1 - across]]
 
 
 @pytest.mark.parametrize(
@@ -188,11 +188,20 @@ def test_a_whisker_without_end_does_not_flatten_the_bars() -> None:
     assert figure.axes[0].get_xlim()[1] < 2 * longest
 
 
-def test_the_trade_off_has_whiskers_of_throughput() -> None:
-    record = noisy().model_copy(update={"accuracy": Accuracy(metrics={"map": 0.27}, num_images=159)})
+def test_the_trade_off_has_whiskers_both_ways() -> None:
+    resampled = tuple(0.2 + n / 1000 for n in range(140))
+    accuracy = Accuracy(metrics={"map": 0.27}, num_images=159, resampled={"map": resampled})
+    record = noisy().model_copy(update={"accuracy": accuracy})
     figure = draw_trade_off(compare_cases([record]))
     assert figure is not None
-    assert whiskers(figure) == [pytest.approx(summarize(record).bounds["throughput_fps"])]
+    bounds = summarize(record).bounds
+    assert whiskers(figure) == [pytest.approx(bounds["throughput_fps"])]
+    assert whiskers(figure, across=1) == [pytest.approx(bounds["map"])]
+    low, high = figure.axes[0].get_ylim()
+    assert low < bounds["map"][0] < bounds["map"][1] < high
+    bars = draw_bars(compare_cases([record]), ACCURACY)
+    assert bars is not None
+    assert "95 % interval over the images" in texts(bars)
 
 
 DRIFT = make_samples([10.0] * 50 + [20.0] * 50)
