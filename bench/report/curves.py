@@ -131,9 +131,11 @@ def _speed_name(column: Column) -> str:
 
 def _remarks(columns: Sequence[Column]) -> dict[str, Any]:
     """What the picture's lines and marks beside the points are, with the style of the line."""
-    bounded = any({_speed_name(column), _accuracy_name(column)} & column.summary.bounds.keys() for column in columns)
+    intervals = {name for column in columns for name in column.summary.bounds}
+    timed = [interval_text(columns)] if intervals & {_speed_name(column) for column in columns} else []
+    judged = ["of accuracy: over the images"] if intervals & {_accuracy_name(column) for column in columns} else []
     doubtful = any(_is_doubtful(column) for column in columns)
-    return {**({interval_text(columns): "-"} if bounded else {}), **({NOT_VALID: "none"} if doubtful else {})}
+    return {**dict.fromkeys([*timed, *judged], "-"), **({f"{DOUBT} not valid": "none"} if doubtful else {})}
 
 
 def _is_doubtful(column: Column) -> bool:
