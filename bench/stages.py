@@ -8,6 +8,7 @@ from bench.part import Part
 
 DISPATCH_BOUND = 0.8  # of the compute time; this and the next are trtexec's own bounds
 UNSTABLE = 0.025  # coefficient of variation of the compute time
+STEADY_CLOCK = 0.98  # least over greatest; clocks come in steps of 15 MHz
 EXCESS = 0.05  # by which stages, with a wait after each, may exceed the inference that they make up
 RESOLUTION_MS = 0.02  # what waits and clocks cost is no excess
 
@@ -53,9 +54,10 @@ class Stages(Part):
         whole = median(self.whole_ns) / 1e6
         return -left / whole if -left > max(EXCESS * whole, RESOLUTION_MS) else None
 
-    def diagnoses(self) -> tuple[str, ...]:
+    def diagnoses(self, sm_clock_mhz: tuple[float, float] | None = None) -> tuple[str, ...]:
         """Whether the stages add up; what bounds an inference on a device, by trtexec's rules.
 
+        `sm_clock_mhz` is the least and the greatest that was read meanwhile: trtexec blames the clock unseen.
         Source: TensorRT, samples/common/sampleReporting.cpp.
         """
         compute, dispatch, excess = median(self.compute_ns), median(self.dispatch_ns), self.excess()
@@ -70,5 +72,15 @@ class Stages(Part):
                 found.append(f"bound by transfers: {name} takes {median(times) / compute:.1f} times the compute time")
         variation = pstdev(self.compute_ns) / fmean(self.compute_ns)
         if variation > UNSTABLE:
-            found.append(f"unstable clocks: compute time varies by {100 * variation:.1f} % (coefficient of variation)")
+            found.append(_unstable(variation, sm_clock_mhz))
         return tuple(found)
+
+
+def _unstable(variation: float, sm_clock_mhz: tuple[float, float] | None) -> str:
+    varies = f"compute time varies by {100 * variation:.1f} % (coefficient of variation)"
+    if sm_clock_mhz is None:
+        return f"unstable: {varies}"
+    low, high = sm_clock_mhz
+    if low < STEADY_CLOCK * high:
+        return f"unstable clocks: {varies}, the GPU's clock went from {low:.0f} to {high:.0f} MHz"
+    return f"unstable host: {varies}, while the GPU's clock stood at {high:.0f} MHz"

@@ -161,6 +161,12 @@ class Telemetry(Part):
     cpu_mhz_source: str | None = None  # "/proc/cpuinfo" in a virtual machine: a nominal figure
     absent: dict[str, str] = {}  # fields that are not known at all or not always, and why
 
+    def sm_clock_mhz(self) -> tuple[float, float] | None:
+        """The least and the greatest while it was measured, if the GPU's clock was read."""
+        measured = self.window()
+        clock = measured.fields.get("sm_clock_mhz") if measured else None
+        return (clock.min, clock.max) if clock else None
+
     def window(self, name: str = MEASURED) -> Window | None:
         """The phase of this name, if it was reached."""
         return next((window for window in self.windows if window.name == name), None)

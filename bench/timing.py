@@ -90,7 +90,7 @@ def _time(
     report("latency", latency.model_copy(update=before))
     compute = time_compute(session, pool, goal)
     report("compute", compute)
-    throughput = time_throughput(session, pool, compute)
+    throughput = time_throughput(session, pool, compute, min(goal.min_ns, goal.max_ns))
     report("throughput", throughput)
     stages = time_stages(session, pool, lambda: first_batch(case, signature))
     report("stages", stages)

@@ -17,7 +17,7 @@ from bench.measure.goal import Goal
 from bench.measure.settle import Settling
 from bench.record import Samples, Throughput
 
-BLOCKS = 5
+BLOCKS = (5, 100)  # fewest, and the most that a minimum of time makes of them
 BLOCK_SECONDS = 0.5
 LAUNCHES_IN_BLOCK = (4, 200)
 
@@ -73,13 +73,17 @@ def time_compute(session: Session, batches: Sequence[TimedBatch], goal: Goal) ->
     return Samples(times_ns=tuple(times), images=(batches[0].images,) * len(times), ended=ended)
 
 
-def time_throughput(session: Session, batches: Sequence[TimedBatch], compute: Samples) -> Throughput:
-    """Several inferences in flight and one wait at the end of each block; blocks last about half a second."""
+def time_throughput(session: Session, batches: Sequence[TimedBatch], compute: Samples, min_ns: float = 0) -> Throughput:
+    """Several inferences in flight and one wait at the end of each block; blocks last half a second at most."""
     staged = session.stage(batches[0].arrays)
     low, high = LAUNCHES_IN_BLOCK
     launches = max(low, min(high, int(BLOCK_SECONDS * 1e9 / max(median(compute.times_ns), 1))))
-    blocks = [pipelined(session, staged, launches) for _ in range(BLOCKS + 1)]
-    return Throughput(block_ns=tuple(blocks[1:]), launches_per_block=launches, images_per_launch=batches[0].images)
+    pipelined(session, staged, launches)  # warms up
+    blocks: list[int] = []
+    fewest, most = BLOCKS
+    while len(blocks) < fewest or (sum(blocks) < min_ns and len(blocks) < most):
+        blocks.append(pipelined(session, staged, launches))
+    return Throughput(block_ns=tuple(blocks), launches_per_block=launches, images_per_launch=batches[0].images)
 
 
 def pipelined(session: Session, staged: object, launches: int) -> int:

@@ -28,6 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="TF-TRT cannot run here: " + "; ".join(missing)))
 
 
+def run_module(*arguments: str) -> Any:
+    """What a module of these tests prints as its last line, in a process that has the GPU to itself."""
+    command = [sys.executable, "-m", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 Runner = Callable[..., tuple[int, dict[str, Record], Path]]
 
 

@@ -94,9 +94,15 @@ def test_throughput_waits_once_a_block_of_about_half_a_second(
     session: ScriptedSession, compute_ms: float, launches: int
 ) -> None:
     throughput = time_throughput(session, batches(4, 3), compute_of(compute_ms))
-    assert session.calls == ["stage 0", *[*["launch"] * launches, "wait"] * (BLOCKS + 1)]  # the first block is not kept
-    assert throughput.block_ns == ((launches + 10) * MS,) * BLOCKS
+    assert session.calls == ["stage 0", *[*["launch"] * launches, "wait"] * (BLOCKS[0] + 1)]  # the first is not kept
+    assert throughput.block_ns == ((launches + 10) * MS,) * BLOCKS[0]
     assert (throughput.launches_per_block, throughput.images_per_launch) == (launches, 4)
+
+
+@pytest.mark.parametrize(("seconds", "blocks"), [(0, 5), (1, 5), (2.5, 12), (1e9, 100)])
+def test_throughput_goes_on_for_the_least_time(session: ScriptedSession, seconds: float, blocks: int) -> None:
+    throughput = time_throughput(session, batches(4, 3), compute_of(2), seconds * 1e9)  # 210 ms a block
+    assert len(throughput.block_ns) == blocks
 
 
 LOOPS: dict[str, Callable[[ScriptedSession], object]] = {

@@ -85,6 +85,13 @@ def made(compute: float, dispatch: float = 0.0, up: float = 0.0, down: float = 0
     )  # fmt: skip
 
 
+def test_an_unstable_compute_time_is_the_clocks_only_where_they_moved() -> None:
+    varied = made(1.0, jitter=0.03)
+    (moved,), (stood,) = varied.diagnoses((345, 1980)), varied.diagnoses((1965, 1980))
+    assert moved.startswith("unstable clocks: ") and moved.endswith("from 345 to 1980 MHz")
+    assert stood.startswith("unstable host: ") and stood.endswith("stood at 1980 MHz")
+
+
 @pytest.mark.parametrize(
     ("stages", "words"),
     [
@@ -92,7 +99,7 @@ def made(compute: float, dispatch: float = 0.0, up: float = 0.0, down: float = 0
         (made(1.0, dispatch=0.9), ("bound by dispatch: starting an inference takes 90 % of its compute time",)),
         (made(1.0, up=2.0), ("bound by transfers: host to device takes 2.0 times the compute time",)),
         (made(1.0, down=1.0), ("bound by transfers: device to host takes 1.0 times the compute time",)),
-        (made(1.0, jitter=0.03), ("unstable clocks: compute time varies by 3.0 % (coefficient of variation)",)),
+        (made(1.0, jitter=0.03), ("unstable: compute time varies by 3.0 % (coefficient of variation)",)),
     ],
 )
 def test_diagnoses_are_trtexecs(stages: Stages, words: tuple[str, ...]) -> None:
