@@ -21,7 +21,7 @@ from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.turns import MEASURES, paired_speedups
 
-REPEATS = (3, 5)
+REPEATS = (3, 5, 10)
 
 
 class Pair(Part):

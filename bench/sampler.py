@@ -5,7 +5,7 @@ to watch, "now" asks for a reading at once; its end is the order to finish. Read
 bench.machine.reading encodes them. On standard output comes one word when all is open: "gpu" or "cpu".
 
 It must not disturb what is timed. It gives way to everything (nice 19, SCHED_BATCH), leaves the core that the worker's
-main thread was last on, and reads less often where a reading costs more than MAX_SHARE of a core allows. It loads
+main thread was last on, and reads less often where a reading costs more than the cores that there are allow. It loads
 nothing but the standard library and pynvml, and makes no CUDA context. The kernel ends it with its parent.
 """
 
@@ -27,7 +27,7 @@ from bench.machine.reading import Reading, Task, encode
 from bench.parent import end_with_parent
 
 SLOW_EVERY = 5  # readings; the others leave out what takes longer to find out
-MAX_SHARE = 0.015  # of one core
+SHARE, MAX_SHARE = 0.0075, 0.1  # of one core: for each core that there is, and at most
 # After an hour of readings one a second is enough, and its memory and its parent's stay small.
 MANY_READINGS, LATER_PERIOD_S = 36_000, 1.0
 
@@ -40,6 +40,7 @@ class Sampler:
     cpu: Cpu
     gpu: Gpu | None = None
     period_s: float = 0.1
+    share: float = MAX_SHARE  # of one core, at most
     owners: Owners = field(default_factory=Owners)
     taken: int = 0
     _refused: dict[str, str] = field(default_factory=dict)
@@ -103,7 +104,12 @@ class Sampler:
 
     def _pause(self, spent_s: float) -> float:
         period = self.period_s if self.taken < MANY_READINGS else max(self.period_s, LATER_PERIOD_S)
-        return max(period, spent_s / MAX_SHARE)
+        return max(period, spent_s / self.share)
+
+
+def allowed_share(cores: int) -> float:
+    """Of one core, for a sampler beside a worker that may use so many."""
+    return min(MAX_SHARE, SHARE * cores)
 
 
 def leave_core(core: int | None, usable: frozenset[int] = frozenset(os.sched_getaffinity(0))) -> None:
@@ -128,7 +134,8 @@ def give_way() -> None:
 def open_sampler(task: Task) -> Sampler:
     """A sampler with the GPU that the worker will use, where there is one; says in the output why there is none."""
     cpu = Cpu(frozenset(os.sched_getaffinity(0)))
-    sampler = Sampler(task.output, cpu, period_s=task.period_s, owners=Owners(ours=frozenset(task.ours)))
+    owners = Owners(ours=frozenset(task.ours))
+    sampler = Sampler(task.output, cpu, period_s=task.period_s, share=allowed_share(len(cpu.cores)), owners=owners)
     sampler.send({"facts": {"period_s": task.period_s, "mhz_source": cpu.mhz_source()}})
     if not task.gpu:
         sampler.send({"refused": {"gpu": "the backend computes on the CPU"}})

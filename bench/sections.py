@@ -346,7 +346,7 @@ class BenchmarkSection(Section):
         0.1,
         ge=0.01,
         le=10,
-        description="Time between readings; longer where they cost more than 1.5 % of a core. Ours.",
+        description="Time between readings; longer where they cost too much of a core. Ours.",
     )
     lock_gpu_clocks: Clocks = Field(
         None,

@@ -20,7 +20,7 @@ from bench.machine.cpu import Cpu
 from bench.machine.nvml import Gpu
 from bench.machine.observe import Observer
 from bench.machine.reading import Reading
-from bench.sampler import Sampler, leave_core
+from bench.sampler import Sampler, allowed_share, leave_core
 from bench.telemetry import Telemetry
 from tests.fake_nvml import FakeGpu, FakeNvml
 from tests.faults import ROOT, fake_gpu
@@ -89,12 +89,22 @@ def test_it_uses_less_than_a_fiftieth_of_a_core_and_gives_way() -> None:
 
 
 def test_it_reads_less_often_where_the_driver_is_slow(tmp_path: Path) -> None:
-    with observing(True, **fake_gpu(tmp_path, "expensive")) as observer:
-        observer.settle()
-        time.sleep(2.5)
+    usable = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(usable)[:2])  # with more cores it may use more
+    try:
+        with observing(True, **fake_gpu(tmp_path, "expensive")) as observer:
+            observer.settle()
+            time.sleep(2.5)
+    finally:
+        os.sched_setaffinity(0, usable)
     telemetry = telemetry_of(observer)
     assert telemetry.failed is None and 2 <= telemetry.readings < 8
     assert telemetry.sampler_cpu_share is not None and telemetry.sampler_cpu_share < 0.04  # of few readings
+
+
+@pytest.mark.parametrize(("cores", "share"), [(1, 0.0075), (2, 0.015), (8, 0.06), (64, 0.1)])
+def test_it_may_use_more_where_there_are_more_cores(cores: int, share: float) -> None:
+    assert allowed_share(cores) == pytest.approx(share)
 
 
 def test_it_ends_with_its_parent() -> None:

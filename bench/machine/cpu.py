@@ -11,6 +11,7 @@ from typing import Any
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 # Of a cpu line in /proc/stat (proc(5)): user nice system idle iowait irq softirq steal; guests are in user and nice.
 IDLE, IOWAIT, STEAL, COUNTED = 3, 4, 7, 8
+CPUINFO_EVERY = 10  # slow readings: with many cores it takes the kernel milliseconds to make that file
 # Of /proc/PID/stat (proc(5)), counted from what follows the name in parentheses.
 USER_TICKS, SYSTEM_TICKS, LAST_CORE = 11, 12, 36
 
@@ -24,6 +25,7 @@ class Cpu:
     worker: int | None = None
     core: int | None = None  # that the worker's main thread was last on
     refused: dict[str, str] = field(default_factory=dict)
+    _asked: int = 0  # how often for a clock that /proc/cpuinfo has to tell
 
     def values(self) -> dict[str, Any]:
         """Fields of a Reading that are read every time: they cost some microseconds."""
@@ -72,14 +74,15 @@ class Cpu:
             return None
 
     def _mhz(self) -> float | None:
-        """Of the worker's core: cpufreq's figure, else /proc/cpuinfo's."""
+        """Of the worker's core: cpufreq's figure, else, seldom, /proc/cpuinfo's."""
         if self.core is None:
             return None
         try:
             path = self.root / f"sys/devices/system/cpu/cpu{self.core}/cpufreq/scaling_cur_freq"
             return int(path.read_text(encoding="ascii")) / 1000
         except (OSError, ValueError):
-            return self._mhz_of_cpuinfo(self.core)
+            self._asked += 1
+            return self._mhz_of_cpuinfo(self.core) if self._asked % CPUINFO_EVERY == 1 else None
 
     def _mhz_of_cpuinfo(self, core: int) -> float | None:
         try:
