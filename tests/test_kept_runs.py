@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 
+from bench.aa import AA
+from bench.aa import summarize as summarize_aa
 from bench.record import Record
 from bench.statistics import summarize
 from bench.store import load_records, read_suite
+from bench.validity import problems
 from bench.verdict import broken_because
 
 ROOT = Path(__file__).resolve().parents[1]
-RUNS = sorted(file.parent for file in (ROOT / "results" / "reference").glob("*/*/suite.json"))
+KEPT = ROOT / "results" / "reference"
+ALL = sorted(file.parent for file in KEPT.glob("*/*/suite.json"))
+AGAIN = (
+    KEPT / "resnet50_measured/20261122T081315Z-4dbada"
+)  # one case from the conversion cache: no native to compare with
+RUNS = [run for run in ALL if not run.parent.name.endswith("-aa") and run != AGAIN]
+ONE_MODE = {"resnet50_explained": {"FP16"}, "resnet50_load": {"FP16"}}
 
 
 @pytest.fixture(params=RUNS, ids=lambda run: f"{run.parent.name}/{run.name}")
@@ -24,8 +34,7 @@ def run(request: pytest.FixtureRequest) -> Path:
 def test_a_kept_run_passed_and_ran_what_it_says(run: Path) -> None:
     records = load_records(run)
     assert read_suite(run)["verdict"] == "passed"
-    explained = run.parent.name == "resnet50_explained"
-    modes = {"FP16"} if explained else {"native", "FP32", "FP16", "INT8"}
+    modes = ONE_MODE.get(run.parent.name, {"native", "FP32", "FP16", "INT8"})
     assert {record.case.optimization.precision_mode for record in records} == modes
     for record in records:
         assert record.failure is None
@@ -33,10 +42,14 @@ def test_a_kept_run_passed_and_ran_what_it_says(run: Path) -> None:
         assert record.environment is not None and record.environment.gpus[0].name == "NVIDIA H200"
 
 
-def test_a_kept_run_has_its_table_page_and_plots_and_a_line_in_the_list(run: Path) -> None:
+def test_a_kept_run_has_its_table_page_and_plots(run: Path) -> None:
     names = {file.relative_to(run).as_posix() for file in run.rglob("*")}
     assert {"comparison.md", "comparison.csv", "comparison.html", "plots/latency.png", "plots/throughput.png"} <= names
-    assert f"{run.parent.name}/{run.name}" in (ROOT / "results/reference/README.md").read_text(encoding="utf-8")
+
+
+def test_every_kept_run_has_a_line_in_the_list() -> None:
+    listed = (KEPT / "README.md").read_text(encoding="utf-8")
+    assert [run for run in ALL if f"`{run.parent.name}/{run.name}`" not in listed] == []
 
 
 def test_what_is_kept_stays_small() -> None:
@@ -106,6 +119,87 @@ def test_ssd_at_fp16_is_faster_than_native() -> None:
     assert native / converted >= 1.3
 
 
-def kept(case_id: str) -> Record:
-    """The newest kept record of a case."""
-    return [record for run in RUNS for record in load_records(run) if record.case.id == case_id][-1]
+@pytest.mark.parametrize("name", ["resnet50_measured-aa", "ssd_mobilenet_v1-aa"])
+def test_ten_repeats_resolve_a_percent(name: str) -> None:
+    (run,) = (run for run in ALL if run.parent.name == name)
+    found = AA.model_validate_json((run / "aa.json").read_text(encoding="utf-8"))
+    again = summarize_aa(load_records(run), 5)
+    assert [measure.measure for measure in found.measures] == ["latency", "compute", "throughput"]
+    for measure, anew in zip(found.measures, again.measures, strict=True):
+        assert measure.repeated[10] == pytest.approx(anew.repeated[10]) and measure.repeated[10] <= 0.01
+
+
+def measured() -> dict[str, Record]:
+    """ResNet-50 at batch 8, measured in turn: its record by mode."""
+    (run,) = (run for run in RUNS if run.parent.name == "resnet50_measured")
+    return {record.case.optimization.precision_mode: record for record in load_records(run)}
+
+
+def test_speedups_measured_in_turn_have_intervals_and_are_valid() -> None:
+    records = measured()
+    assert not any(record.not_interleaved or problems(record) for record in records.values())
+    for mode in ("FP32", "FP16", "INT8"):
+        summary = summarize(records[mode], records["native"])
+        for name in ("speedup", "compute_speedup", "throughput_speedup"):
+            low, high = summary.bounds[name]
+            assert 1 < low < summary.values[name] < high < 1.1 * low
+
+
+def test_stages_add_up_within_five_percent_and_the_report_says_where_they_do_not() -> None:
+    records = measured()
+    fp16 = records["FP16"].stages
+    assert fp16 is not None and fp16.excess() is None
+    assert abs(fp16.remainder_ms() or 1) <= 0.05 * median(fp16.whole_ns) / 1e6
+    page = (KEPT / "resnet50_measured/20261122T080652Z-6f86fa/comparison.md").read_text(encoding="utf-8")
+    assert "INT8 (tf-trt): stages one by one take 12 % longer" in page
+
+
+def test_the_gpu_was_read_meanwhile_and_an_image_costs_energy() -> None:
+    joules = []
+    for mode in ("native", "FP32", "FP16", "INT8"):
+        telemetry = measured()[mode].telemetry
+        assert telemetry is not None and telemetry.sm_clock_mhz() == (1980, 1980)
+        (energy,) = (energy for energy in telemetry.energy if energy.loop == "throughput")
+        joules.append(energy.joules_per_image or 0)
+    assert joules == sorted(joules, reverse=True) and joules[-1] > 0
+
+
+def test_the_highest_rate_was_found_again_within_five_percent() -> None:
+    values = summarize(kept("resnet50-FP16-b8", "resnet50_load")).values
+    assert values["server_qps_spread"] <= 0.05 and values["server_p99_latency_ms"] <= 50
+    assert values["offline_fps"] > values["server_qps"]
+
+
+def test_from_the_cache_the_first_inference_is_over_five_times_sooner() -> None:
+    (again,) = load_records(AGAIN)
+    first = measured()["INT8"]
+    assert again.conversion is not None and again.conversion.cached
+    assert not {phase.name for phase in again.phases} & {"convert", "calibrate", "build", "save"}
+    assert until_first_inference(first) > 5 * until_first_inference(again)
+
+
+def until_first_inference(record: Record) -> float:
+    """Seconds from the case's start to the end of its first inference."""
+    window = record.telemetry.window("first inference") if record.telemetry else None
+    assert window is not None
+    return window.end_s
+
+
+def test_int8_ran_in_int8_and_costs_little() -> None:
+    native, int8 = (kept(f"mobilenet_v1_0.75_224-{mode}-b8") for mode in ("native", "INT8"))
+    assert summarize(int8).values["int8_share"] > 0.8
+    assert summarize(native).values["top1"] - summarize(int8).values["top1"] <= 0.02
+
+
+def test_what_stays_in_tensorflow_is_named_with_reasons() -> None:
+    for mode in ("FP32", "FP16", "INT8"):
+        conversion = kept(f"ssd_mobilenet_v1_coco-{mode}-b1").conversion
+        assert conversion is not None
+        reasons = {row.op: row.reason for row in conversion.left_out}
+        assert "implicit batch mode" in reasons["CombinedNonMaxSuppression"]
+
+
+def kept(case_id: str, suite: str = "") -> Record:
+    """The newest kept record of a case, of this suite if one is named."""
+    runs = [run for run in RUNS if run.parent.name == (suite or run.parent.name)]
+    return [record for run in runs for record in load_records(run) if record.case.id == case_id][-1]
