@@ -23,6 +23,7 @@ from bench.report.grid import NO_VALUE, SCREEN, Cell, Grid, lay_out, plain
 from bench.report.listing import Listing
 from bench.report.loads import load_listings, load_remarks, load_table
 from bench.report.markup import escape, markdown_table
+from bench.report.overview import overview_listings, overview_table
 from bench.report.profiled import profile_listings
 from bench.report.story import making, ran, stories
 from bench.statistics import BOUNDED, BOUNDED_ACCURACY, METRICS
@@ -32,6 +33,7 @@ CSV_CASE = (
     "methodology", "valid", "not_valid_because", "doubtful", "cached",
 )  # fmt: skip
 COLUMNS_ON_SCREEN = 4
+FEW, OVERVIEWS = 2, 3  # with more comparisons than the first, the screen ends in so many tables of all
 LONGEST_NUMBER = 10
 KINDS, KERNELS, ROWS, LONGEST_TEXT = 6, 5, 10, 110  # in Markdown: of ops, kernels, lines of a table; letters
 NO_INTERVAL = "No interval: too few samples, or too few independent ones; see comparison.md."
@@ -77,6 +79,8 @@ def rich_tables(comparisons: Sequence[Comparison]) -> Group:
     parts: list[RenderableType] = []
     for comparison, grid, is_wide in zip(comparisons, grids, wide, strict=True):
         parts += _screen(comparison, grid, is_wide, everywhere)
+    if len(comparisons) > FEW:
+        parts += map(overview_table, overview_listings(comparisons)[:OVERVIEWS])
     if end:  # below a single table with what else is said of it
         parts = [*(parts[:-1] if len(grids) == 1 else parts), *_hanging(end), Text("")]
     return Group(*parts)
@@ -89,7 +93,9 @@ def markdown(
     checks: Sequence[Check] = (),
 ) -> str:
     """All figures of all comparisons, with the verdict first and the environment last."""
-    parts = [_verdict(verdict, checks), *(_section(comparison) for comparison in comparisons)]
+    overview = [_listing(listing) for listing in overview_listings(comparisons)]
+    parts = [_verdict(verdict, checks), *(["## Overview", *overview] if overview else [])]
+    parts += [_section(comparison) for comparison in comparisons]
     if environment is not None:
         pairs = [("", ""), *environment_facts(environment)]
         parts.append("## Environment\n\n" + markdown_table([[escape(cell) for cell in pair] for pair in pairs]))

@@ -1,0 +1,131 @@
+"""All models of a run in one view: speed in every mode, what was converted, accuracy beside the published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from bench.report.comparison import Column, Comparison
+from bench.report.converted import by_weight, is_plumbing
+from bench.report.grid import DOUBT, NO_VALUE, significant
+from bench.report.listing import Listing, make_listing
+
+EXPECTED_SHARE = 0.9  # of the nodes: what the TF-TRT guide expects of the models that it verified
+ACCURACY = ("top1", "map")
+FEWEST = 2  # models or batch sizes: one has its own table
+
+Tell = Callable[[Column], str]
+
+
+def overview_listings(comparisons: Sequence[Comparison]) -> list[Listing]:
+    """A row for each model and batch size, a column for each mode; nothing where there is but one row."""
+    if len(comparisons) < FEWEST:
+        return []
+    labels = list(dict.fromkeys(column.label for comparison in comparisons for column in comparison.columns))
+    return [
+        *_table("Throughput with several batches in flight, images/s", f"speed-up in brackets; {DOUBT} not valid",
+                comparisons, labels, lambda column: _speed(column, "throughput_fps", "throughput_speedup")),
+        *_table("Median latency of a batch, ms", f"speed-up in brackets; {DOUBT} not valid",
+                comparisons, labels, lambda column: _speed(column, "median_latency_ms", "speedup")),
+        *_table("Nodes converted", "and the engines that replace them", comparisons, labels, _converted),
+        *_left_in_tensorflow(comparisons),
+        *_accuracy(comparisons, labels),
+    ]  # fmt: skip
+
+
+def overview_table(listing: Listing) -> Table:
+    """The same for the screen."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), title=f"{listing.title} ({listing.gist})")
+    table.title_justify, table.title_style = "left", "bold"
+    for number, name in enumerate(listing.head):
+        table.add_column(Text(name), justify="right" if number in listing.numbers else "left", overflow="fold")
+    for row in listing.rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _table(
+    title: str, gist: str, comparisons: Sequence[Comparison], labels: Sequence[str], tell: Tell
+) -> list[Listing]:
+    rows = []
+    for comparison in comparisons:
+        found = {column.label: tell(column) for column in comparison.columns}
+        cells = [found.get(label, NO_VALUE) for label in labels]
+        if any(cell != NO_VALUE for cell in cells):
+            rows.append((_name(comparison), str(comparison.batch_size), *cells))
+    return make_listing(title, gist, ("model", "batch", *labels), rows, tuple(range(1, 2 + len(labels))))
+
+
+def _name(comparison: Comparison) -> str:
+    random = any(column.record.case.model.random_weights for column in comparison.columns)
+    return comparison.model + (" (random weights)" if random else "")
+
+
+def _speed(column: Column, name: str, ratio: str) -> str:
+    if column.failed:
+        return _failure(column)
+    values, doubt = column.summary.values, DOUBT if name in column.doubtful else ""
+    if name not in values:
+        return NO_VALUE
+    text = f"{significant(values[name])}{doubt}"
+    return (
+        f"{text} ({significant(values[ratio], 3)}x)" if ratio in values and column.native is not column.record else text
+    )
+
+
+def _failure(column: Column) -> str:
+    failure = column.record.failure
+    return f"{failure.kind}: {failure.phase}" if failure else NO_VALUE
+
+
+def _converted(column: Column) -> str:
+    conversion = column.record.conversion
+    if conversion is None or conversion.share_converted is None:
+        return NO_VALUE
+    engines = "" if conversion.engines is None else f" ({conversion.engines})"
+    return f"{100 * conversion.share_converted:.1f} %{engines}"
+
+
+def _left_in_tensorflow(comparisons: Sequence[Comparison]) -> list[Listing]:
+    """Where less is converted than is expected, the operations that prevent it."""
+    rows: list[tuple[str, ...]] = [
+        (_name(comparison), str(comparison.batch_size), column.label, f"{item.count} {item.op}", item.reason)
+        for comparison in comparisons
+        for column in comparison.columns
+        if (conversion := column.record.conversion) is not None
+        and conversion.share_converted is not None
+        and conversion.share_converted < EXPECTED_SHARE
+        for item in by_weight(conversion.left_out)
+        if not is_plumbing(item)
+    ]
+    head = ("model", "batch", "mode", "operations", "reason")
+    title = f"Left in TensorFlow where less than {100 * EXPECTED_SHARE:.0f} % is converted"
+    return make_listing(title, "reasons in TF-TRT's words", head, rows, (1,))
+
+
+def _accuracy(comparisons: Sequence[Comparison], labels: Sequence[str]) -> list[Listing]:
+    """What was measured and what is published, a model each; of random weights the latter alone."""
+    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    for comparison in comparisons:
+        cells = {column.label: column for column in comparison.columns}
+        for name in ACCURACY:
+            told = [_accuracy_of(cells.get(label), name) for label in labels]
+            if any(text != NO_VALUE for text in told):
+                rows.setdefault((comparison.model, name), (_name(comparison), name, *told))
+    gist = "measured / published elsewhere, of a trained model, for the same mode"
+    return make_listing("Accuracy", gist, ("model", "", *labels), list(rows.values()), tuple(range(2, 2 + len(labels))))
+
+
+def _accuracy_of(column: Column | None, name: str) -> str:
+    if column is None:
+        return NO_VALUE
+    case, value = column.record.case, column.summary.values.get(name)
+    published = case.model.published
+    figures = published.figures.get(case.optimization.precision_mode, {}) if published else {}
+    if value is None and name not in figures:
+        return NO_VALUE
+    ours = NO_VALUE if value is None else f"{value:.4f}{DOUBT if name in column.doubtful else ''}"
+    return f"{ours} / {figures[name]:.4f}" if name in figures else ours

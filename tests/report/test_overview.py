@@ -1,0 +1,91 @@
+"""All models of a run in one view."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.conversion import Conversion, LeftOut
+from bench.record import Failure, PublishedAccuracy, Record
+from bench.report.comparison import compare_cases
+from bench.report.grid import DOUBT
+from bench.report.listing import Listing
+from bench.report.overview import overview_listings
+from bench.report.tables import markdown
+from bench.store import load_records
+from tests.configs import ROOT
+from tests.factory import make_case, make_optimization, make_record, make_samples
+
+MODES = ("native", "FP16")
+
+
+def of(model: str, batch: int = 8, *, fp16_ms: float = 2.0) -> list[Record]:
+    """A model natively, 4 ms a batch, and at FP16."""
+    records = []
+    for mode, ms in zip(MODES, (4.0, fp16_ms), strict=True):
+        case = make_case(
+            id=f"{model}-{mode}-b{batch}", comparison=f"{model}, batch {batch}", batch_size=batch,
+            optimization=make_optimization(mode),
+        )  # fmt: skip
+        case = case.model_copy(update={"model": case.model.model_copy(update={"name": model})})
+        samples = make_samples([ms] * 100)
+        records.append(make_record(case=case, latency=samples, compute=samples, throughput=None))
+    return records
+
+
+def listings(records: list[Record]) -> dict[str, Listing]:
+    return {listing.title.split(",")[0]: listing for listing in overview_listings(compare_cases(records))}
+
+
+def test_each_model_and_batch_size_has_a_row_and_each_mode_a_column() -> None:
+    latency = listings([*of("a"), *of("a", 64), *of("b", fp16_ms=1.0)])["Median latency of a batch"]
+    assert len(latency.head) == 4 and latency.head[:2] == ("model", "batch")
+    assert latency.rows == (
+        ("a", "8", "4.000", "2.000 (2.00x)"),
+        ("a", "64", "4.000", "2.000 (2.00x)"),
+        ("b", "8", "4.000", "1.000 (4.00x)"),
+    )
+
+
+def test_one_comparison_has_a_table_of_its_own_and_no_overview() -> None:
+    assert overview_listings(compare_cases(of("a"))) == []
+    assert "## Overview" not in markdown(compare_cases(of("a")), None)
+    assert "## Overview" in markdown(compare_cases([*of("a"), *of("b")]), None)
+
+
+def test_a_failed_case_says_where_it_failed() -> None:
+    native, fp16 = of("a")
+    failure = Failure(kind="time-out", phase="build", message="more than 900 s")
+    failed = fp16.model_copy(update={"failure": failure, "latency": None, "compute": None})
+    assert listings([native, failed, *of("b")])["Median latency of a batch"].rows[0][-1] == "time-out: build"
+
+
+def test_operations_are_named_where_little_is_converted() -> None:
+    left = (LeftOut(op="Cast", count=2, reason="not supported"), LeftOut(op="NoOp", count=1, reason="no op"))
+    little = Conversion(converter="TF-TRT 8.5.3", share_converted=0.85, left_out=left)
+    native, fp16 = of("a")
+    found = listings([native, fp16.model_copy(update={"conversion": little}), *of("b")])
+    assert found["Nodes converted"].rows[0][-1].startswith("85.0 %")
+    assert [row[3:] for row in found["Left in TensorFlow where less than 90 % is converted"].rows] == [
+        ("2 Cast", "not supported")
+    ]
+
+
+def test_accuracy_stands_beside_the_published() -> None:
+    published = PublishedAccuracy(source="a paper", figures={"native": {"top1": 0.71}, "FP16": {"top1": 0.7099}})
+    records = [
+        record.model_copy(update={"case": record.case.model_copy(update={"model": record.case.model.model_copy(
+            update={"published": published, "random_weights": True})})})
+        for record in of("a")
+    ]  # fmt: skip
+    assert listings([*records, *of("b")])["Accuracy"].rows[0] == (
+        "a (random weights)", "top1", "– / 0.7100", "– / 0.7099",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("figure", ["4.444", "12098 (5.92x)", "99.6 % (1)", "0.2464"])
+def test_kept_runs(figure: str) -> None:
+    reference = ROOT / "results" / "reference"
+    runs = ["resnet50_measured/20261122T080652Z-6f86fa", "ssd_mobilenet_v1/20261122T080651Z-52b1f6"]
+    text = markdown(compare_cases([record for run in runs for record in load_records(reference / run)]), None)
+    overview = text[text.index("## Overview") : text.index("## resnet50")]
+    assert (figure in overview) == (figure != "4.444") and DOUBT in overview
