@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from bench.part import Part
 from bench.record import BoxFormat, ModelFormat, Task
-from bench.sections import Preprocess, Shape
+from bench.section import Shape
+from bench.sections import Preprocess
 
 Size = Annotated[int, Field(ge=1)] | None
 Share = Annotated[float, Field(ge=0, le=1)] | None

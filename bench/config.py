@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from bench.compare_section import CompareSection, Rule
 from bench.errors import ConfigError, nearest
-from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationSection, Section
+from bench.section import Section
+from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationSection
 
 Location = tuple[Any, ...]  # keys and indices that lead to a value
 EDITS = tuple(

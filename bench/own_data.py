@@ -6,15 +6,15 @@ import glob
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.data_section import DataKeys, SyntheticKeys
 from bench.record import Dataset, DatasetFormat
-from bench.sections import BenchmarkSection
 from bench.sources import Problem, plain
 
 NEED_IMAGES = ("annotation_path", "labels_path", "class_folders")
 KINDS = (*NEED_IMAGES, "tfrecords")  # keys that say what an image is labelled with; one of them at most
 
 
-def own_dataset(benchmark: BenchmarkSection, problem: Problem) -> Dataset | None:
+def own_dataset(benchmark: DataKeys, problem: Problem) -> Dataset | None:
     """The dataset that `images_dir` or `tfrecords` describes; None where the config names neither."""
     given = [key for key in KINDS if getattr(benchmark, key)]
     _check_keys(benchmark, given, problem)
@@ -36,7 +36,7 @@ def own_dataset(benchmark: BenchmarkSection, problem: Problem) -> Dataset | None
     )
 
 
-def synthetic(benchmark: BenchmarkSection, problem: Problem) -> Dataset:
+def synthetic(benchmark: SyntheticKeys, problem: Problem) -> Dataset:
     """Random images, drawn to the statistics that the config gives."""
     mean, deviation = benchmark.synthetic_mean, benchmark.synthetic_deviation
     if (mean is None) != (deviation is None):
@@ -47,7 +47,7 @@ def synthetic(benchmark: BenchmarkSection, problem: Problem) -> Dataset:
     return Dataset(name="synthetic", format="synthetic", mean=mean, deviation=deviation)
 
 
-def _check_keys(benchmark: BenchmarkSection, given: list[str], problem: Problem) -> None:
+def _check_keys(benchmark: DataKeys, given: list[str], problem: Problem) -> None:
     """Keys that contradict each other, or mean nothing without another."""
     if benchmark.dataset is not None:
         for key in ("images_dir", "tfrecords"):
@@ -66,7 +66,7 @@ def _check_keys(benchmark: BenchmarkSection, given: list[str], problem: Problem)
         raise problem("benchmark_config.classes_path", "goes with class_folders, or a labels_path that ends in .csv")
 
 
-def _missing(benchmark: BenchmarkSection) -> Iterator[tuple[str, str]]:
+def _missing(benchmark: DataKeys) -> Iterator[tuple[str, str]]:
     """Keys whose file or folder is not there, and which of the two it should be."""
     if benchmark.images_dir is not None and not Path(benchmark.images_dir).is_dir():
         yield "images_dir", "folder"
@@ -78,7 +78,7 @@ def _missing(benchmark: BenchmarkSection) -> Iterator[tuple[str, str]]:
         yield "tfrecords", "files"
 
 
-def _format(benchmark: BenchmarkSection) -> DatasetFormat:
+def _format(benchmark: DataKeys) -> DatasetFormat:
     if benchmark.tfrecords is not None:
         return "tfrecords"
     if benchmark.annotation_path is not None:
@@ -90,5 +90,5 @@ def _format(benchmark: BenchmarkSection) -> DatasetFormat:
     return "csv" if _is_table(benchmark) else "labels"
 
 
-def _is_table(benchmark: BenchmarkSection) -> bool:
+def _is_table(benchmark: DataKeys) -> bool:
     return (benchmark.labels_path or "").lower().endswith(".csv")

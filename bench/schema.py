@@ -1,4 +1,4 @@
-"""The JSON Schema of configs, and their keys as a page of documentation; both made from config.py."""
+"""The JSON Schema of configs, and their keys as a page of documentation; both made from sections.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def keys_as_markdown() -> str:
 
 
 _INTRODUCTION = """
-Made by `bench schema --markdown` from `bench/config.py`. A key that is not here is an error, and so is a value of
+Made by `bench schema --markdown` from `bench/sections.py`. A key that is not here is an error, and so is a value of
 another type. `bench/test.schema.json` tells the same to editors: name it as `"$schema"`.
 """
 

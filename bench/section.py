@@ -1,8 +1,13 @@
-"""The base of the config's sections."""
+"""The base of the config's sections, and types that several of them use."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(ge=1)]
+Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
 
 
 class Section(BaseModel):

@@ -9,25 +9,18 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WithJsonSchema,
-    WrapValidator,
-)
+from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from bench.compare_section import CompareSection
+from bench.data_section import DataKeys, SyntheticKeys
 from bench.errors import nearest
-from bench.load.result import Scenario
+from bench.load_section import LoadKeys
 from bench.record import BoxFormat, Precision, Task
-from bench.section import Section as Section
+from bench.section import Positive, Section, Shape
+from bench.telemetry_section import TelemetryKeys
+from bench.timing_section import TimingKeys
 
-Positive = Annotated[int, Field(ge=1)]
-Shape = Annotated[tuple[Positive, Positive], Field(description="[height, width]")]
-ClockRange = Annotated[tuple[Positive, Positive], Field(strict=False, description="[low, high]")]  # MHz
 PREPROCESSINGS = ("raw", "tf", "caffe", "torch", "inception", "vgg", "resnet_official", "letterbox")
 OWN_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # package.module:function
 
@@ -56,20 +49,6 @@ Preprocess = Annotated[
     ),
 ]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
-
-
-def _clocks(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
-    """One message for all that may be wrong."""
-    try:
-        clocks = validate(value)
-    except ValidationError as error:
-        raise PydanticCustomError("clocks", "should be true, null or [low, high] in MHz") from error
-    if isinstance(clocks, tuple) and clocks[0] > clocks[1]:
-        raise PydanticCustomError("clocks", "write the lower clock first")
-    return clocks
-
-
-Clocks = Annotated[bool | ClockRange | None, WrapValidator(_clocks)]
 
 
 class ModelSection(Section):
@@ -217,142 +196,19 @@ class OptimizationSection(Section):
     tf32: bool = Field(True, description="Let the GPU round float32 products to TF32, TensorFlow's default. Ours.")
 
 
-class BenchmarkSection(Section):
-    """What it is run on, and how long."""
+class OutputKeys(Section):
+    """What is written and shown besides the records."""
 
-    dataset: str | None = Field(None, description="A dataset's name: cards in datasets/. Default: the model card's.")
-    images_dir: str | None = Field(None, description="A folder of images of your own.")
-    annotation_path: str | None = Field(None, description="Annotations for images_dir in COCO's format: gives mAP.")
-    labels_path: str | None = Field(
-        None,
-        description='Labels, with paths in images_dir: lines "path label", or a .csv with such columns: gives top-1.',
-    )
-    class_folders: bool = Field(False, description="images_dir holds a folder for each class: gives top-1. Ours.")
-    classes_path: str | None = Field(
-        None,
-        description="The classes of class_folders, or of a .csv that names them: one a line, in the order of their "
-        "labels. Default: the folders in the order of their names. Ours.",
-    )
-    tfrecords: str | None = Field(
-        None,
-        description="TFRecord files by pattern, `imagenet/validation-?????-of-?????`, with image/encoded and "
-        "image/class/label: gives top-1. Ours.",
-    )
-    first_label: int | None = Field(
-        None,
-        ge=0,
-        description="What your labels are counted from. Default: 1 in TFRecords, as in ImageNet's; else 0. Ours.",
-    )
-    max_corrupt_images: int = Field(
-        0, ge=0, description="Leave out so many images that cannot be decoded, at most, and say which. Ours."
-    )
-    batch_size: Positive = Field(1, description="Images in a batch. The last one is padded; padding is not counted.")
-    image_shape: Shape | None = Field(
-        None, description="Resize every image to this. Default: the model card's; else each keeps its own size."
-    )
-    num_images: Positive = Field(
-        4096, description="Use the first so many images, by image id; capped at what is there."
-    )
-    num_warmup_iterations: int = Field(
-        50, ge=0, description="Batches run before timing, at least: iterations, not images. See max_warmup_s."
-    )
-    max_warmup_s: float = Field(
-        10.0,
-        ge=0,
-        description="Warm-up goes on until it has settled, for so long at most; 0: it is num_warmup_iterations. Ours.",
-    )
-    settle_tolerance: float = Field(
-        0.05, gt=0, lt=1, description="Settled: medians of the last three windows lie so close together. Ours."
-    )
-    settle_window: int = Field(16, ge=4, description="Batches in such a window, at least. Ours.")
-    num_iterations: Positive | None = Field(
-        None, description="Timed batches: exactly so many, whatever the next four keys say. Ours."
-    )
-    min_iterations: Positive | None = Field(
-        None,
-        description="Timed batches, at least. Default: num_images / batch_size, as in the original, and at least 64. "
-        "Ours.",
-    )
-    min_duration_s: float = Field(1.0, ge=0, description="Time for so long, at least. Ours.")
-    percentile: float | None = Field(
-        99.0,
-        gt=0,
-        le=99.9,
-        description="Go on until the samples support this percentile: 662 for 99. null: none is wanted. Ours.",
-    )
-    max_duration_s: float = Field(
-        20.0, gt=0, description="End a timed loop after so long, whatever is lacking. Latency and compute each. Ours."
-    )
-    interleave: bool = Field(
-        True,
-        description="Measure the variants of a model in turn, after each has been measured by itself: their workers "
-        "stay alive, and speed-ups are ratios of neighbouring blocks. Ours.",
-    )
-    interleave_rounds: Positive = Field(12, description="Rounds of it: in each, every variant has one turn. Ours.")
-    block_duration_s: float = Field(
-        0.1, gt=0, description="Length of a turn's blocks, up to 200 batches: latency, compute, pipelined. Ours."
-    )
-    repeats: Positive = Field(
-        1, description="Measure every case in so many processes, one after the other; intervals are then theirs. Ours."
-    )
-    rebuilds: Positive = Field(
-        1, description="Build TF-TRT's engines anew so many times, each measured `repeats` times. Ours."
-    )
-    load_scenarios: tuple[Scenario, ...] = Field(
-        (),
-        description="Load tests by MLCommons LoadGen, after the timed loops: `single_stream`, `multi_stream`, "
-        "`offline`, `server`. Needs the extra `load`. Ours.",
-    )
-    load_latency_bound_ms: float | None = Field(
-        None, gt=0, description="server: latency that load_percentile must keep, from the scheduled arrival. Ours."
-    )
-    load_percentile: float = Field(
-        99.0, description="server: percentile that the bound is on: 50, 90, 95, 97, 99 or 99.9. Ours."
-    )
-    load_target_qps: float | None = Field(
-        None,
-        gt=0,
-        description="server: queries a second. Default: the highest rate that keeps the bound is searched. Ours.",
-    )
-    load_searches: Positive = Field(
-        1, description="server: search so often, with other arrivals each time, to see how well they agree. Ours."
-    )
-    load_samples_per_query: Positive = Field(8, description="multi_stream: images in a query. Ours.")
-    load_min_duration_s: float = Field(
-        10.0,
-        gt=0,
-        description="A load test goes on for so long, at least; a search is up to 32 of them, mostly 10. Ours.",
-    )
-    load_min_queries: Positive | None = Field(
-        None,
-        description="Queries (offline: images) of a load test, at least. Default: what the percentile needs, and at "
-        "least 662, which a 99th does. Ours.",
-    )
-    load_threads: Positive = Field(1, description="Threads that infer over one session in load tests. Ours.")
-    use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
-    synthetic_mean: tuple[float, float, float] | None = Field(
-        None, description="Draw them with this mean of red, green and blue, 0..255. Default: all values alike. Ours."
-    )
-    synthetic_deviation: tuple[float, float, float] | None = Field(
-        None, description="And with this standard deviation, before what is beyond 0..255 is cut off. Ours."
-    )
-    seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")
     output_path: str | None = Field(
         None, description="Also write the original statistics file here; with several cases, the case's id is added."
     )
     display_every: Positive = Field(100, description="Report progress every so many batches.")
-    telemetry: bool = Field(True, description="Read GPU and CPU beside each worker: docs/telemetry.md. Ours.")
-    telemetry_period_s: float = Field(
-        0.1,
-        ge=0.01,
-        le=10,
-        description="Time between readings; longer where they cost too much of a core. Ours.",
-    )
-    lock_gpu_clocks: Clocks = Field(
-        None,
-        description="As root: hold the GPU's clocks while cases run, within [low, high] MHz or, if true, at the base "
-        "clock. A refusal is recorded, and is no failure. Ours.",
-    )
+
+
+class BenchmarkSection(TelemetryKeys, OutputKeys, SyntheticKeys, LoadKeys, TimingKeys, DataKeys):
+    """What it is run on, and how long."""
+
+    # Its keys stand in the schema from the last base to the first, then these.
     phase_timeout_s: float = Field(3600.0, gt=0, description="Stop a case one of whose phases takes longer. Ours.")
     tmp_dir: str | None = Field(None, description="Where scratch files go. Default: the system's folder for them.")
     remove_tmp_dir: bool = Field(True, description="Remove scratch files at the end.")

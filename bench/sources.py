@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.cards import ModelCard
 from bench.catalog import model_card, shown
+from bench.data_section import DataKeys
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
 from bench.postprocess import check_name
 from bench.published import published_accuracy
 from bench.record import Edits, Model, Task
-from bench.sections import BenchmarkSection, Config, ModelSection
+from bench.sections import Config, ModelSection
 
 Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name
 Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default dataset and image shape
@@ -81,7 +82,7 @@ def _of_card(section: ModelSection) -> Resolved:
         image_shape=card.image_shape,
         preprocess=card.preprocess,
         class_offset=card.class_offset,
-        class_map=COCO80 if card.class_map == "coco80" else card.class_map or (),
+        class_map=_categories(card.class_map),
         box_format=card.box_format,
         postprocess=card.postprocess,
         postprocess_options=card.postprocess_options,
@@ -89,6 +90,11 @@ def _of_card(section: ModelSection) -> Resolved:
         **(_architecture(card) if found is None else _weights(card, found)),
     )
     return model, card.dataset, card.image_shape
+
+
+def _categories(class_map: Literal["coco80"] | Sequence[int] | None) -> tuple[int, ...]:
+    """The category of each class; empty where classes are categories."""
+    return COCO80 if class_map == "coco80" else tuple(class_map or ())
 
 
 def _architecture(card: ModelCard) -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _weights(card: ModelCard, found: Found) -> dict[str, Any]:
     return fields
 
 
-def _own(way: str, section: ModelSection, benchmark: BenchmarkSection, problem: Problem) -> Model:
+def _own(way: str, section: ModelSection, benchmark: DataKeys, problem: Problem) -> Model:
     value = str(getattr(section, way))
     if way == "keras_application":
         if benchmark.image_shape is None:
@@ -190,7 +196,7 @@ def _names(section: ModelSection) -> dict[str, Any]:
     return {"input_names": tuple(section.input_names), "output_names": tuple(section.output_names)}
 
 
-def _task(benchmark: BenchmarkSection, problem: Problem) -> Task:
+def _task(benchmark: DataKeys, problem: Problem) -> Task:
     """What a user's own model does, as far as its data tells."""
     if benchmark.annotation_path is not None:
         return "detection"
@@ -215,7 +221,7 @@ def _overrides(config: Config, problem: Problem) -> dict[str, Any]:
     own = ("task", "preprocess", "class_offset", "box_format", "class_map", "postprocess", "postprocess_options")
     given = {key: value for key in own if (value := getattr(section, key)) is not None}
     if "class_map" in given:
-        given["class_map"] = COCO80 if section.class_map == "coco80" else tuple(section.class_map or ())
+        given["class_map"] = _categories(section.class_map)
     return {**given, "edits": edits, "frozen_path": section.output_path}
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from bench.backends.base import Array, Arrays
 from bench.errors import ModelError
 from bench.postprocess.boxes import Shape, best_of, packed, to_relative
+from bench.postprocess.raw import listed, of_three_dimensions
 
 LONGEST = float(np.log(1000 / 16))  # of a predicted logarithm of a size, as in the authors' own code
 
@@ -86,15 +87,14 @@ def anchor_boxes(
 
 def _outputs(outputs: Arrays, box_output: str | None, class_output: str | None) -> tuple[Array, Array]:
     """Offsets and logits: as named, else the two outputs of three dimensions, that of four columns being the boxes."""
-    likely = {name: np.asarray(value) for name, value in outputs.items() if np.ndim(value) == 3}
+    likely = of_three_dimensions(outputs)
     boxes = [box_output] if box_output else [name for name, value in likely.items() if value.shape[2] == 4]
     classes = [class_output] if class_output else [name for name in likely if name not in boxes]
     if len(boxes) == len(classes) == 1 and boxes[0] in likely and classes[0] in likely:
         return likely[boxes[0]], likely[classes[0]]
-    shapes = ", ".join(f"{name} {list(np.shape(value))}" for name, value in outputs.items())
     raise ModelError(
         "model_config.postprocess_options: name box_output, [batch, n, 4], and class_output, [batch, n, classes]; "
-        f"the model gives {shapes}"
+        f"the model gives {listed(outputs)}"
     )
 
 

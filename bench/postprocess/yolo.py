@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from bench.backends.base import Array, Arrays
 from bench.errors import ModelError
 from bench.postprocess.boxes import Shape, best_of, packed, to_relative
+from bench.postprocess.raw import listed, of_three_dimensions
 
 
 def yolov5(
@@ -56,11 +55,10 @@ def yolov8(
 
 def _raw(outputs: Arrays, name: str | None) -> Array:
     """The output that is asked for, else the only one of three dimensions."""
-    likely = {key: np.asarray(value) for key, value in outputs.items() if np.ndim(value) == 3}
+    likely = of_three_dimensions(outputs)
     if name is None and len(likely) == 1:
         return next(iter(likely.values()))
     if name in likely:
         return likely[name]
-    shapes = ", ".join(f"{key} {list(np.shape(value))}" for key, value in outputs.items())
     asked = "the one output of three dimensions" if name is None else f"an output {name!r} of three dimensions"
-    raise ModelError(f"postprocess_options.output: {asked} is needed; the model gives {shapes}")
+    raise ModelError(f"postprocess_options.output: {asked} is needed; the model gives {listed(outputs)}")
