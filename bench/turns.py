@@ -29,6 +29,12 @@ def paired_speedups(record: Record, native: Record) -> dict[str, PairedSpeedup]:
     }
 
 
+def ratios(record: Record, native: Record, name: str) -> dict[int, float]:
+    """By round, how many times as fast the record's block was as the native one's, of a statistic in TIMES."""
+    mine, theirs, time = _by_round(record), _by_round(native), TIMES[name]
+    return {n: time(theirs[n]) / time(mine[n]) for n in sorted(mine.keys() & theirs.keys())}
+
+
 def rounds_in_common(record: Record, native: Record) -> int:
     """In how many rounds both had their turn."""
     return len(_by_round(record).keys() & _by_round(native).keys())

@@ -16,6 +16,7 @@ from bench.report.comparison import Comparison
 from bench.report.curves import draw_distribution, draw_trade_off
 from bench.report.filenames import TIMELINE, case_files, comparison_files
 from bench.report.rates import rate_drawings
+from bench.report.rounds import round_drawings
 from bench.report.scaling import batch_size_drawings
 from bench.report.timeline import draw_timeline
 
@@ -55,6 +56,7 @@ def _drawings(comparisons: Sequence[Comparison]) -> Iterator[tuple[str, Callable
     yield "accuracy-throughput.png", partial(draw_trade_off, comparisons)
     yield from batch_size_drawings(comparisons)
     yield from rate_drawings(comparisons)
+    yield from round_drawings(comparisons)
     for name, comparison in zip(comparison_files(comparisons, "latency-distribution"), comparisons, strict=True):
         yield name, partial(draw_distribution, comparison)
     cases = ((comparison.title, column) for comparison in comparisons for column in comparison.columns)
