@@ -17,6 +17,7 @@ from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Record
 from bench.running import run_cases
+from bench.sitting import Sitting
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.turns import MEASURES, paired_speedups
@@ -63,7 +64,7 @@ def run_aa(config: Path, settings: Sequence[str], select: Sequence[str], pairs: 
     suite = of_pairs(load_suite(config, settings, select), pairs)
     ready, console = make_ready(suite), Console()
     run = create_run(results, suite.name)
-    records = run_cases(ready, run, Progress(console, len(ready.cases)))
+    records = run_cases(ready, Sitting(run), Progress(console, len(ready.cases)))
     found = summarize(records, pairs)
     save_suite(run, ready.name, ready.config, [case.id for case in ready.cases], _ending(records, found))
     replace_atomic(run / "aa.json", found.model_dump_json(indent=1).encode())

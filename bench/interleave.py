@@ -28,9 +28,9 @@ Keep = Callable[[Record], None]  # takes a record, and what replaces it
 Told = Callable[[int, int], None]  # rounds done, of how many
 
 
-def run_alone(case: Case, start: Start, keep: Keep) -> None:
-    """One case that is not compared in turn."""
-    keep(start(case).end())
+def run_alone(case: Case, start: Start, keep: Keep, why: str | None = None) -> None:
+    """One case that is not compared in turn; `why` not, where that was asked for."""
+    keep(start(case).end(why))
 
 
 def run_together(cases: Sequence[Case], start: Start, keep: Keep, told: Told) -> None:

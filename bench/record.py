@@ -292,6 +292,7 @@ class Record(Part):
     methodology_version: int = METHODOLOGY_VERSION
     case: Case
     started: datetime
+    sitting: int = 1  # of a run that was gone on with: the first that measured anything is 1
     seconds: float = 0.0
     environment: Environment | None = None
     phases: tuple[Phase, ...] = ()
@@ -316,6 +317,11 @@ class Record(Part):
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     repeats: tuple[Record, ...] = Field((), exclude=True)  # put in on reading, never stored: each has a file of its own
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its process reached its end and nothing failed; the peak of its memory is the last that it tells."""
+        return self.failure is None and self.peak_host_bytes is not None
 
     @property
     def is_interrupted(self) -> bool:

@@ -6,8 +6,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.errors import StoreError
 from bench.interleave import run_alone, run_together
@@ -15,15 +14,19 @@ from bench.launch import Worker, uses_gpu
 from bench.machine.lock import clocks_as_asked
 from bench.progress import Progress
 from bench.record import Case, Record
+from bench.sitting import Sitting
 from bench.store import save_record
 from bench.suite import Suite
 from bench.telemetry import ClockLock
 
+NATIVE_EARLIER = "the native case was measured in an earlier sitting"
+OTHERS_EARLIER = "the other variants were measured in an earlier sitting"
 
-def run_cases(suite: Suite, run: Path, progress: Progress) -> list[Record]:
+
+def run_cases(suite: Suite, sitting: Sitting, progress: Progress) -> list[Record]:
     """A record for every case, in the suite's order; Ctrl-C ends the list."""
     with _scratch(suite) as scratch, progress, contextlib.suppress(KeyboardInterrupt):
-        running = Running(run, scratch, progress)
+        running = Running(sitting, scratch, progress)
         for cases in groups(suite.cases):
             running.run(cases)
             if running.is_interrupted:
@@ -35,16 +38,28 @@ def groups(cases: Sequence[Case]) -> list[list[Case]]:
     """What is compared with each other runs together; repeats come after all cases have run once."""
     found: dict[tuple[int, int, str], list[Case]] = {}
     for case in cases:
-        alone = "" if case.interleave_rounds else case.id
-        found.setdefault((case.build, case.repeat, f"{case.comparison}\n{alone}"), []).append(case)
+        found.setdefault(_group(case), []).append(case)
     return [found[key] for key in sorted(found, key=lambda key: key[:2])]
+
+
+def _group(case: Case) -> tuple[int, int, str]:
+    alone = "" if case.interleave_rounds else case.id
+    return case.build, case.repeat, f"{case.comparison}\n{alone}"
+
+
+def why_alone(cases: Sequence[Case], earlier: Iterable[Case]) -> str | None:
+    """Why a group is not measured in turn: blocks are pairs within a sitting alone, and another one has the rest."""
+    rest = [case for case in earlier if _group(case) == _group(cases[0])]
+    if any(case.optimization.precision_mode == "native" for case in rest):
+        return NATIVE_EARLIER
+    return OTHERS_EARLIER if rest and len(cases) == 1 else None
 
 
 class Running:
     """One run: where its records go, and who is told of it."""
 
-    def __init__(self, run: Path, scratch: str, progress: Progress) -> None:
-        self._run, self._scratch, self._progress = run, scratch, progress
+    def __init__(self, sitting: Sitting, scratch: str, progress: Progress) -> None:
+        self._sitting, self._run, self._scratch, self._progress = sitting, sitting.run, scratch, progress
         self.records: dict[str, Record] = {}  # by case
         self._lock: ClockLock | None = None  # of the GPU's clocks, while a comparison is measured
         self._pids: set[int] = set()  # its workers, on the GPU
@@ -57,12 +72,17 @@ class Running:
     def run(self, cases: Sequence[Case]) -> None:
         """Cases of one comparison, measured in turn where there are several."""
         on_gpu = any(uses_gpu(case) for case in cases)
+        why = why_alone(cases, (record.case for record in self._sitting.kept.values()))
+        for case in cases:
+            self._sitting.put_aside(case.id)
         with clocks_as_asked(cases[0].lock_gpu_clocks, on_gpu, os.environ) as lock:
             self._lock, self._pids = lock, set()
-            if len(cases) == 1:
-                run_alone(cases[0], self._start, self._keep)
-            else:
-                run_together(cases, self._start, self._keep, self._progress.turns)
+            if len(cases) > 1 and why is None:
+                return run_together(cases, self._start, self._keep, self._progress.turns)
+            for case in cases:
+                run_alone(case, self._start, self._keep, why)
+                if self.is_interrupted:
+                    return
 
     def _start(self, case: Case) -> Worker:
         """A worker that has run the case's own phases."""
@@ -79,7 +99,9 @@ class Running:
     def _keep(self, record: Record) -> None:
         """A record as it was asked for, without this machine's folders; in place of what was known of it before."""
         asked = {"scratch_dir": "", "artifacts_dir": "", "load_dir": ""}
-        record = record.model_copy(update={"case": record.case.model_copy(update=asked)})
+        notes = (*self._sitting.failures(record.case.id), *record.notes)
+        case = record.case.model_copy(update=asked)
+        record = record.model_copy(update={"case": case, "notes": notes, "sitting": self._sitting.number})
         save_record(self._run, record, again=record.case.id in self.records)
         self.records[record.case.id] = record
 

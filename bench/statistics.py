@@ -304,12 +304,13 @@ def _take(values: dict[str, float], name: str, value: float | None) -> None:
 
 
 def _relative(record: Record, native: Record, values: dict[str, float], absent: dict[str, str]) -> None:
-    """Ratios to the native case; none where the two ran on different kinds of device."""
+    """Ratios to the native case; none where the two ran on different devices, be it in another sitting."""
     from bench.agreement import agreement
     from bench.turns import paired_speedups
 
     values.update(agreement(record, native))
     devices = [_device_of(native), _device_of(record)]
+    machines = [_machine_of(native), _machine_of(record)]
     theirs: dict[str, float] = {}
     _latency(native, theirs, {})
     _device(native, theirs, {})
@@ -317,6 +318,8 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
     for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:
             absent[name] = f"native ran on the {devices[0]}, this on the {devices[1]}"
+        elif record.sitting != native.sitting and None not in machines and machines[0] != machines[1]:
+            absent[name] = f"native ran on {machines[0]}, this on {machines[1]}"
         elif name in pairs:
             values[name] = pairs[name].value
         elif values.get(source) and theirs.get(source):
@@ -326,3 +329,12 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
 
 def _device_of(record: Record) -> str | None:
     return None if record.environment is None else record.environment.details.get("device")
+
+
+def _machine_of(record: Record) -> str | None:
+    """What did the work, by its name: the GPUs where it ran on one."""
+    environment = record.environment
+    if environment is None:
+        return None
+    gpus = ", ".join(gpu.name for gpu in environment.gpus)
+    return gpus if gpus and _device_of(record) != "CPU" else f"{environment.cpu}, {environment.cpu_count} cores"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
@@ -15,6 +16,7 @@ from bench.errors import ConfigError, StoreError
 from bench.record import FORMAT_VERSION, METHODOLOGY_VERSION, Check, Record, check_format, read_record
 
 SUITE_FILE = "suite.json"
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # no mistake in a path: there is no room
 
 
 def create_run(results: Path, suite: str) -> Path:
@@ -24,6 +26,8 @@ def create_run(results: Path, suite: str) -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
+        if error.errno in FULL:
+            raise StoreError(f"{folder}: cannot be made: {error.strerror}") from error
         raise ConfigError(
             f"{results}: results cannot be written there: {error}; choose another with --results"
         ) from error

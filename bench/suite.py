@@ -37,6 +37,7 @@ class Suite:
     benchmark: BenchmarkSection  # for the keys that are the same in all cases
     is_whole: bool = True  # False where --select left cases out
     compare: CompareSection = field(default_factory=CompareSection)
+    every: tuple[Case, ...] = ()  # all cases of the config, whatever --select took
 
 
 def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] = ()) -> Suite:
@@ -51,17 +52,17 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
     cases = _with_own_outputs(_with_unique_ids(cases, [values for _, values in combinations]))
     _check_load_assertions(config.assertions, cases, path)
     kept = _selected(cases, select, path)
+    every = {case.id: repeated(case, config.benchmark.rebuilds, config.benchmark.repeats) for case in cases}
     return Suite(
         name=config.name or path.stem,
         source=path,
         config=data,
-        cases=tuple(
-            copy for case in kept for copy in repeated(case, config.benchmark.rebuilds, config.benchmark.repeats)
-        ),
+        cases=tuple(copy for case in kept for copy in every[case.id]),
         assertions=config.assertions,
         benchmark=_with_tmp_dir(config),
         is_whole=len(kept) == len(cases),
         compare=config.compare,
+        every=tuple(copy for copies in every.values() for copy in copies),
     )
 
 

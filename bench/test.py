@@ -1,27 +1,29 @@
 """python -m bench.test CONFIG...: the main job, from configs to tables, plots and an exit code.
 
 Exit codes: 0 passed, 1 an assertion failed or something regressed, 2 usage or config, 3 inconclusive, 4 broken (a case
-failed, fell back or is missing), 5 results could not be stored.
+failed, fell back or is missing; or the run is unfinished), 5 results could not be stored.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
 from bench.running import run_cases
+from bench.sitting import Sitting, begun, find_run, hold, look_back
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
@@ -40,6 +42,10 @@ def test(
     results: Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are kept.")] = Path(
         "results"
     ),
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="latest|DIR", help="Go on with this run: measure what it has no record of."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cases and do nothing else.")] = False,
     baseline: Annotated[
         str | None,
@@ -54,7 +60,7 @@ def test(
     against = None if baseline is None else Against(baseline, results, acknowledged)
     try:
         suites = [load_suite(path, settings or (), select or ()) for path in configs]
-        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against)
+        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against, resume)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -76,22 +82,75 @@ class Against:
     acknowledged: Path
 
 
-def run_suites(suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None) -> int:
+@dataclass(frozen=True)
+class Plan:
+    """A suite, and what is measured of it in this sitting."""
+
+    suite: Suite  # all cases that the run was asked for, now or before
+    ready: Suite  # those to be measured, ready to run
+    sitting: Sitting
+
+
+def run_suites(
+    suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None, resume: str | None = None
+) -> int:
     """Make all suites ready, run every one, and give the exit code of the worst."""
     if against is not None:
         _check_baselines(suites, against)
-    ready = [make_ready(suite) for suite in suites]
-    runs = [create_run(results, suite.name) for suite in ready]
     verdicts = []
-    for suite, run in zip(ready, runs, strict=True):
-        _save_suite(suite, run, (), (), "broken")  # true until the last case has ended
-        records = run_cases(suite, run, Progress(console, len(suite.cases)))
-        verdicts.append(_conclude(suite, run, records, console, against))
-        finished = sum(not record.is_interrupted for record in records)
-        if finished < len(suite.cases):
-            console.print(f"Stopped by Ctrl-C: {finished} of {len(suite.cases)} cases were finished and are kept.")
-            break
+    with contextlib.ExitStack() as held:
+        fresh = resume is None
+        plans = _begin(suites, results, held) if resume is None else [_go_on(suites, results, resume, held)]
+        for plan in plans:
+            _save_suite(plan, plan.sitting.records.values(), (), "unfinished")  # true until the last case has ended
+            measured = {record.case.id: record for record in _measure(plan, console, fresh)}
+            known = {**plan.sitting.records, **measured}
+            records = [known[case.id] for case in plan.suite.cases if case.id in known]
+            verdicts.append(_conclude(plan, records, console, against))
+            if len([each for each in measured.values() if not each.is_interrupted]) < len(plan.ready.cases):
+                finished = sum(not record.is_interrupted for record in records)
+                console.print(
+                    f"Stopped by Ctrl-C: {finished} of {len(plan.suite.cases)} cases were finished and are kept. "
+                    f"To go on: the same command with --resume {plan.sitting.run}",
+                    soft_wrap=True,
+                )
+                break
     return exit_code(verdicts)
+
+
+def _begin(suites: Sequence[Suite], results: Path, held: contextlib.ExitStack) -> list[Plan]:
+    """New runs of all cases; their folders are held until the end."""
+    ready = [make_ready(suite) for suite in suites]
+    sittings = [Sitting(create_run(results, suite.name), sittings=(begun(),)) for suite in ready]
+    for sitting in sittings:
+        held.enter_context(hold(sitting.run))
+    return [Plan(suite, suite, sitting) for suite, sitting in zip(ready, sittings, strict=True)]
+
+
+def _go_on(suites: Sequence[Suite], results: Path, resume: str, held: contextlib.ExitStack) -> Plan:
+    """Go on with a run: of what is asked for now, the cases without a record that stands."""
+    if len(suites) != 1:
+        raise ConfigError(f"--resume {resume}: a run is of one config, not of {len(suites)}")
+    (suite,) = suites
+    run = find_run(results, suite, resume)
+    held.enter_context(hold(run))
+    sitting, before = look_back(run, suite)
+    asked = {*before, *(case.id for case in suite.cases)}
+    cases = tuple(case for case in suite.every if case.id in asked)
+    whole = replace(suite, cases=cases, is_whole=len(cases) == len(suite.every))
+    return Plan(whole, make_ready(replace(suite, cases=sitting.to_measure(suite.cases))), sitting)
+
+
+def _measure(plan: Plan, console: Console, fresh: bool) -> list[Record]:
+    count, sitting = len(plan.ready.cases), plan.sitting
+    if not fresh:
+        console.print(
+            f"Sitting {sitting.number} of {sitting.run}: "
+            f"of {len(plan.suite.every)} cases {len(sitting.kept)} are kept, and {count} measured now",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return run_cases(plan.ready, sitting, Progress(console, count)) if count else []
 
 
 def _check_baselines(suites: Sequence[Suite], against: Against) -> None:
@@ -101,22 +160,26 @@ def _check_baselines(suites: Sequence[Suite], against: Against) -> None:
         check_baseline(against.baseline, against.results, suite.name)
 
 
-def _conclude(
-    suite: Suite, run: Path, records: Sequence[Record], console: Console, against: Against | None = None
-) -> str:
+def _conclude(plan: Plan, records: Sequence[Record], console: Console, against: Against | None = None) -> str:
     """Judge the records, write the reports, show the tables; gives the verdict."""
     # Plots take a second to import; --help and mistakes in a config should not wait for them.
+    from bench.report.sittings import said
     from bench.report.writer import show, write_reports, write_statistics
 
-    checks = check_all(suite.assertions, records, whole=suite.is_whole)
-    outcome = verdict(records, checks) if len(records) == len(suite.cases) else "broken"
-    _save_suite(suite, run, records, checks, outcome)
-    write_reports(run, suite.name, records, outcome, checks)
-    show(console, records, outcome, checks, run)
+    suite, run = plan.suite, plan.sitting.run
+    finished = sum(record.is_whole or record.failure is not None for record in records) == len(suite.cases)
+    checks = check_all(suite.assertions, records, whole=suite.is_whole and finished)
+    outcome = worst([verdict(records, checks), "passed" if finished else "unfinished"])
+    _save_suite(plan, records, checks, outcome)
+    line = said(outcome, [case.id for case in suite.every], records)
+    write_reports(run, suite.name, records, line, checks)
+    show(console, records, line, checks, run)
     write_statistics(records)
     for message, cases in _mistakes(records).items():
         print(f"error: {suite.source}: case {', '.join(cases)}: {message}", file=sys.stderr)
-    return outcome if against is None else _compare(suite, run, records, checks, outcome, console, against)
+    if against is None or outcome == "unfinished":
+        return outcome
+    return _compare(plan, records, checks, outcome, console, against)
 
 
 def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -129,36 +192,40 @@ def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
 
 
 def _compare(
-    suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str, console: Console,
-    against: Against,
-) -> str:  # fmt: skip
+    plan: Plan, records: Sequence[Record], checks: Sequence[Check], outcome: str, console: Console, against: Against
+) -> str:
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
     from bench.compare.baseline import compare
     from bench.compare.table import markdown, show
     from bench.history.measured import read_run
 
-    found = compare(against.baseline, read_run(run), against.results, against.acknowledged, suite.compare)
+    run = plan.sitting.run
+    found = compare(against.baseline, read_run(run), against.results, against.acknowledged, plan.suite.compare)
     outcome = worst([outcome, found.verdict])
     flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
-    _save_suite(suite, run, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
+    _save_suite(plan, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
     replace_atomic(run / "baseline.md", markdown(found).encode())
     show(console, found)
     return outcome
 
 
 def _save_suite(
-    suite: Suite, run: Path, records: Sequence[Record], checks: Sequence[Check], outcome: str,
+    plan: Plan, records: Iterable[Record], checks: Sequence[Check], outcome: str,
     compared: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
+    suite, sitting = plan.suite, plan.sitting
     environment = next((r.environment.model_dump(mode="json") for r in records if r.environment is not None), None)
     ending = {
         "environment": environment,
         "verdict": outcome,
         "whole": suite.is_whole,
         "assertions": [check.model_dump() for check in checks],
+        "planned": [case.id for case in suite.every],
+        "sittings": sitting.sittings,
+        **sitting.compared,
         **(compared or {}),
     }
-    save_suite(run, suite.name, suite.config, [case.id for case in suite.cases], ending)
+    save_suite(sitting.run, suite.name, suite.config, [case.id for case in suite.cases], ending)
 
 
 def _show_cases(suites: Sequence[Suite], console: Console) -> int:

@@ -20,7 +20,7 @@ MEASURES = {"speedup": "latency", "compute_speedup": "compute", "throughput_spee
 def paired_speedups(record: Record, native: Record) -> dict[str, PairedSpeedup]:
     """How many times as fast a record is as the native one, by statistic; none where they have no round in common."""
     mine, theirs = _by_round(record), _by_round(native)
-    rounds = sorted(mine.keys() & theirs.keys())
+    rounds = _in_common(record, native)
     if not rounds or record is native:
         return {}
     return {
@@ -37,7 +37,14 @@ def ratios(record: Record, native: Record, name: str) -> dict[int, float]:
 
 def rounds_in_common(record: Record, native: Record) -> int:
     """In how many rounds both had their turn."""
-    return len(_by_round(record).keys() & _by_round(native).keys())
+    return len(_in_common(record, native))
+
+
+def _in_common(record: Record, native: Record) -> list[int]:
+    """Rounds of one sitting: those of another have the same numbers, and another time."""
+    if record.sitting != native.sitting:
+        return []
+    return sorted(_by_round(record).keys() & _by_round(native).keys())
 
 
 def _by_round(record: Record) -> dict[int, Block]:

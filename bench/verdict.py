@@ -12,7 +12,8 @@ from bench.validity import judge
 
 # Verdicts from best to worst.
 EXIT_CODES: Mapping[str, int] = {
-    "passed": 0, "improved": 0, "inconclusive": 3, "failed": 1, "regressed": 1, "misconfigured": 2, "broken": 4,
+    "passed": 0, "improved": 0, "inconclusive": 3, "failed": 1, "regressed": 1, "misconfigured": 2, "unfinished": 4,
+    "broken": 4,
 }  # fmt: skip
 
 
@@ -56,10 +57,15 @@ def _doubt(names: set[str], record: Record, native: Record | None) -> str | None
 
 
 def verdict(records: Sequence[Record], checks: Sequence[Check]) -> str:
-    """broken if a case failed or fell back, misconfigured if its input was at fault; else what the assertions say."""
+    """broken if a case failed or fell back, misconfigured if its input was at fault; else what the assertions say.
+
+    One that someone stopped leaves the run unfinished.
+    """
     failures = {record.failure.kind for record in records if record.failure is not None}
-    if failures - {"config"} or any(map(broken_because, records)):
+    if failures - {"config", "interrupted"} or any(map(broken_because, records)):
         return "broken"
+    if "interrupted" in failures:
+        return "unfinished"
     if failures:
         return "misconfigured"
     outcomes = {check.outcome for check in checks}

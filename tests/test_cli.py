@@ -170,8 +170,8 @@ def test_results_that_cannot_be_stored_are_exit_code_5(file: str, monkeypatch: p
     assert f"{file}: cannot be written: No space left on device" in outcome.stderr
     assert outcome.stderr.count("\n") == 1
     assert not [name for name in files(only_run()) if name.startswith(".")]
-    assert json.loads((only_run() / "suite.json").read_text(encoding="utf-8"))["verdict"] == "broken"
-    assert "Verdict: broken" in bench("report", str(only_run())).stdout
+    assert json.loads((only_run() / "suite.json").read_text(encoding="utf-8"))["verdict"] == "unfinished"
+    assert "Verdict: unfinished" in bench("report", str(only_run())).stdout
 
 
 def test_a_dry_run_prints_the_cases_and_does_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from bench.errors import ConfigError
 from bench.history.series import Key, covariates, segment_key, series_key, series_name
-from bench.record import FORMAT_VERSION, Record, read_record
+from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes
 from bench.statistics import METRICS, natives, statistics_of_process
 from bench.store import read_suite
@@ -78,18 +78,28 @@ def read_run(path: Path) -> Run:
 def measured_run(path: Path, suite: Mapping[str, Any], records: Sequence[Record]) -> Run:
     """A run out of its suite.json and its records."""
     started = [record.started for record in records]
-    environment = next((record.environment for record in records if record.environment is not None), None)
     return Run(
         path=path,
         suite=str(suite["name"]),
         started=min(started) if started else _time_of(path),
         verdict=str(suite.get("verdict", "broken")),
         measurements=tuple(_with_missing(suite, measurements(records), records)),
-        covariates=covariates(environment),
+        covariates=_covariates(records),
         config=suite.get("config") or {},
         flagged=frozenset((each["series"], each["metric"]) for each in suite.get("flagged", ())),
         whole=bool(suite.get("whole", True)),
     )
+
+
+def _covariates(records: Sequence[Record]) -> dict[str, str]:
+    """Those of a run; of one with several sittings, each that differed with all of its values."""
+    first: dict[int, Environment] = {}
+    for record in records:
+        if record.environment is not None:
+            first.setdefault(record.sitting, record.environment)
+    found = [covariates(environment) for environment in first.values()]
+    values = {name: dict.fromkeys(each[name] for each in found if name in each) for each in found for name in each}
+    return {name: " and ".join(each) for name, each in values.items()}
 
 
 def measurements(records: Sequence[Record]) -> tuple[Measurement, ...]:
@@ -147,7 +157,7 @@ def _with_missing(
     """The measurements, and a failed one for every case that the run was to measure and that has no record."""
     ids = {record.case.id for record in records}
     missing = dict.fromkeys(_COPY.sub("", case) for case in suite.get("cases", ()) if case not in ids)
-    why = "a process has no record: the run was cut off"
+    why = "a process has no record: the run is unfinished"
     known = [replace(each, failure=each.failure or why) if each.name in missing else each for each in found]
     names = {each.name for each in found}
     lost = [

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from bench.between import Spread, spread
 from bench.record import Record
 from bench.repeats import processes
+from bench.report.sittings import by_sitting
 from bench.statistics import summarize
 from bench.turns import rounds_in_common
 
@@ -16,6 +17,7 @@ SPREAD_OF = "median_latency_ms"
 def measured_how(records: Sequence[Record], labels: Sequence[str], native: Record | None) -> Iterator[str]:
     """A line on turns, and one on the processes of each variant that has several."""
     yield from _turns(records, labels, native)
+    yield from by_sitting(records, labels)
     for record, label in zip(records, labels, strict=True):
         if record.repeats:
             yield f"{label}: means over {_spread(record)}"
@@ -29,6 +31,8 @@ def _turns(records: Sequence[Record], labels: Sequence[str], native: Record | No
     for record, label in zip(records, labels, strict=True):
         if record.not_interleaved is not None:
             yield f"{label}: not measured in turn: {record.not_interleaved}"
+        elif native is not None and record.case.interleave_rounds and record.sitting != native.sitting:
+            yield f"{label}: not measured in turn with the native case, which was measured in another sitting"
 
 
 def _spread(record: Record) -> str:

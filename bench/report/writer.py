@@ -13,6 +13,7 @@ from bench.report.comparison import Comparison, compare_cases, compare_runs
 from bench.report.exports import original_statistics
 from bench.report.html import page
 from bench.report.plots import plots
+from bench.report.sittings import said
 from bench.report.tables import csv_text, markdown, rich_tables
 from bench.statistics import natives, summarize
 from bench.store import load_checks, load_records, read_suite, replace_atomic
@@ -44,8 +45,9 @@ def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequ
 def report_run(console: Console, run: Path, folder: Path) -> None:
     """Show a run again; its reports go to a folder, which may be its own."""
     suite, records, checks = read_suite(run), load_records(run), load_checks(run)
-    write_reports(folder, suite["name"], records, suite["verdict"], checks)
-    show(console, records, suite["verdict"], checks, folder)
+    line = said(suite["verdict"], suite.get("planned", suite["cases"]), records)
+    write_reports(folder, suite["name"], records, line, checks)
+    show(console, records, line, checks, folder)
 
 
 def report_runs(console: Console, runs: Sequence[Path], folder: Path | None) -> None:

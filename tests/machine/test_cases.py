@@ -15,6 +15,7 @@ from bench.machine.observe import Observer
 from bench.progress import Progress
 from bench.record import Record
 from bench.running import Running
+from bench.sitting import Sitting
 from bench.telemetry import Telemetry, problems
 from tests.factory import make_case
 from tests.fake_nvml import GIB
@@ -75,7 +76,7 @@ def test_workers_that_wait_for_their_turn_are_no_strangers(tmp_path: Path, monke
     for name, value in fake_gpu(tmp_path, "crowded").items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("bench.launch.ON_GPU", ("null",))
-    running = Running(tmp_path, str(tmp_path), Progress(Console(), 2))
+    running = Running(Sitting(tmp_path), str(tmp_path), Progress(Console(), 2))
     running.run([null_case(id=name, comparison="same", interleave_rounds=1) for name in "ab"])
     first, second = (record.telemetry for record in running.records.values())
     assert first is not None and second is not None

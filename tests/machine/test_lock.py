@@ -21,6 +21,7 @@ from bench.progress import Progress
 from bench.record import Record
 from bench.report.facts import machine_facts
 from bench.running import Running
+from bench.sitting import Sitting
 from bench.telemetry import ClockLock
 from tests.factory import make_record
 from tests.fake_nvml import GIB, FakeGpu, FakeNvml, process
@@ -140,7 +141,7 @@ def test_without_a_gpu_the_lock_is_refused_and_told(nvml: FakeNvml, on_gpu: bool
 def run(folder: Path, *ids: str, **changes: Any) -> list[Record]:
     """The records of variants of one comparison, that ask for clocks of 1500 to 1600 MHz."""
     asked = {"lock_gpu_clocks": (1500, 1600), "comparison": "same", **changes}
-    running = Running(folder, str(folder), Progress(Console(), len(ids)))
+    running = Running(Sitting(folder), str(folder), Progress(Console(), len(ids)))
     running.run([null_case(id=name, **asked) for name in ids])
     return [running.records[name] for name in ids]
 
