@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,40 +15,9 @@ from bench.report.filenames import TIMELINE, case_files
 from bench.report.html import page
 from bench.report.logs import BYTES, LETTERS, LINES, end_of, read_logs
 from tests.factory import make_case, make_environment, make_record, make_samples
+from tests.report.markup import Reader
 
 EVIL = '<script>alert("x")</script>'
-VOID = {"meta", "img", "br", "link", "input"}
-
-
-class Reader(HTMLParser):
-    """Collects tags, what they refer to, and text; notices tags that do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.references: list[str | None] = []
-        self.texts: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        assert not any(name.startswith("on") for name, _ in attrs)
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] not in ("style", "script"):
-            self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.texts).split())
 
 
 def read(records: Sequence[Record], **options: Any) -> Reader:
