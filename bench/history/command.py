@@ -97,6 +97,27 @@ def plot(
 
 
 @app.command()
+def page(
+    series: Patterns = None,
+    metric: Annotated[list[str] | None, typer.Option("--metric", help="Which statistic; may be given again.")] = None,
+    nights: Annotated[int, typer.Option("--nights", min=1, help="The last so many of each series.")] = 365,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="Where it goes.")] = Path("history.html"),
+    acknowledged: Accepted = ACKNOWLEDGED,
+    results: Results = RESULTS,
+) -> None:
+    """One HTML page: how the newest night ended, then every series with its picture, changes and environments."""
+    with _errors():
+        from bench.history.acknowledged import read_acknowledged
+        from bench.history.page import history_page
+        from bench.store import replace_atomic
+
+        known = read_acknowledged(acknowledged)
+        text = history_page(_index(results), series or (), metric or (METRIC,), known, nights)
+        replace_atomic(output, text.encode())
+        print(output)
+
+
+@app.command()
 def ack(
     series: Annotated[str, typer.Argument(metavar="SERIES", help="A series' name or id, or '*'.")],
     run: Annotated[str, typer.Argument(metavar="RUN", help="The first night of the new level: folder or suite/run.")],

@@ -73,6 +73,16 @@ class Night:
 
 
 @dataclass(frozen=True)
+class Ended:
+    """How a run ended."""
+
+    run: str  # suite/folder
+    started: datetime
+    verdict: str
+    worse: int  # statistics that a comparison found worse
+
+
+@dataclass(frozen=True)
 class SeriesInfo:
     """A series in one segment, in words."""
 
@@ -138,16 +148,28 @@ class Index:
         rows = self._ask(f"{_RUN} AND path = ?", [name])
         return self._run(rows[0]) if rows else None
 
+    def ended(self, suite: str, last: int) -> list[Ended]:
+        """How the last runs of a suite ended, the newest first."""
+        query = (
+            "SELECT path, started, verdict, (SELECT count(*) FROM flag WHERE flag.run = run.id) "
+            "FROM run WHERE error IS NULL AND suite = ? ORDER BY started DESC, path DESC LIMIT ?"
+        )
+        return [Ended(path, datetime.fromisoformat(t), *rest) for path, t, *rest in self._ask(query, [suite, last])]
+
     def nights(self, series: str, segment: str, before: Run | None = None, last: int | None = None) -> list[Night]:
         """A series in one segment, the oldest first; of those before a run, the last so many."""
         clause, values = "", [series, segment]
         if before is not None:
             clause, values = " AND started < ? AND path != ?", [*values, utc(before.started), before.name]
         limit = "" if last is None else f" LIMIT {last:d}"
-        rows = self._ask(
+        newest = (
+            "SELECT measurement.rowid FROM measurement JOIN run ON run.id = run "
+            f"WHERE series = ? AND segment = ?{clause} ORDER BY started DESC, path DESC{limit}"
+        )
+        rows = self._ask(  # chosen first, then read: of thousands of nights only the last are wanted
             "SELECT path, started, measured, doubts, failure IS NULL AND broken IS NULL, covariates "
-            f"FROM measurement JOIN run ON run.id = run WHERE series = ? AND segment = ?{clause} "
-            f"ORDER BY started DESC, path DESC{limit}",
+            f"FROM measurement JOIN run ON run.id = run WHERE measurement.rowid IN ({newest}) "
+            "ORDER BY started DESC, path DESC",
             values,
         )
         return [

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench.compare.gate import predict
 from bench.history.acknowledged import Acknowledged
 from bench.history.changepoints import ChangePoint
+from bench.history.level import level_of
 from bench.history.trend import Trend
 from bench.report.grid import plain, significant
 from bench.statistics import METRICS
 
-USUAL = 20  # nights
-FEWEST = 3
 MOST_DIFFERENCES = 6
 
 
@@ -37,14 +34,12 @@ def show_trends(trends: Sequence[Trend], nights: int) -> None:
 
 
 def _line(trend: Trend) -> tuple[str, ...]:
-    series, last = trend.series, trend.values[-1]
-    before = trend.values[-1 - USUAL : -1]
-    usual = median(before) if before else None
-    spread = predict(before).spread if len(before) >= FEWEST and min(before) > 0 else None
+    series, found = trend.series, level_of(trend)
     return (
-        series.name, series.id, series.suite, str(len(trend.nights)), str(trend.left_out), significant(last),
-        "" if usual is None else significant(usual), "" if not usual else f"{100 * (last / usual - 1):+.2f} %",
-        "" if spread is None else f"{100 * spread:.2f} %",
+        series.name, series.id, series.suite, str(len(trend.nights)), str(trend.left_out), significant(found.last),
+        "" if found.usual is None else significant(found.usual),
+        "" if found.change is None else f"{100 * found.change:+.2f} %",
+        "" if found.spread is None else f"{100 * found.spread:.2f} %",
     )  # fmt: skip
 
 

@@ -23,7 +23,10 @@ SCREEN = (
 )  # fmt: skip
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# Beside control characters: marks that turn the direction of writing, halves of characters, and what is none.
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
+)
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def _legend(columns: Sequence[Column]) -> str:
 
 
 def plain(text: str) -> str:
-    """Text without terminal escapes and control characters; line ends and tabs stay."""
+    """Text without terminal escapes, control characters and marks of direction; line ends and tabs stay."""
     return _CONTROLS.sub("", _ESCAPES.sub("", text.replace("\r\n", "\n").replace("\r", "\n")))
 
 

@@ -1,17 +1,14 @@
-"""A run as one HTML page that needs nothing beside itself."""
+"""The page of a run: verdict first, then tables, pictures, cases with their logs, and the environment."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment as Templates
-from jinja2 import FileSystemLoader, StrictUndefined
-
 from bench.record import Check, Environment
+from bench.report.all_cases import all_cases, anchor
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
 from bench.report.facts import (
@@ -28,12 +25,13 @@ from bench.report.filenames import TIMELINE, case_files
 from bench.report.grid import Grid, describe_broken, describe_failure, lay_out, plain
 from bench.report.listing import Listing
 from bench.report.loads import load_listings, load_remarks
+from bench.report.logs import Logs, log_key
+from bench.report.overview import overview_listings
+from bench.report.pages import render
 from bench.report.profiled import profile_facts, profile_listings
 from bench.report.story import stories
 
-GOOD = ("passed", "improved")
 LONGEST_NAME = 300  # of a kernel: those of templates are longer than any reader reads
-BAD = ("failed", "regressed", "broken")
 
 
 class _Picture(NamedTuple):
@@ -53,6 +51,7 @@ class _Case:
     facts: tuple[tuple[str, Facts], ...]
     listings: tuple[Listing, ...]
     pictures: tuple[_Picture, ...]
+    log: str  # its end
 
 
 @dataclass(frozen=True)
@@ -74,31 +73,28 @@ def page(
     plots: Mapping[str, bytes] | None = None,
     verdict: str = "",
     checks: Sequence[Check] = (),
+    logs: Logs | None = None,
 ) -> str:
     """The page of a run: verdict, tables, pictures, cases, environment. Everything in it is escaped."""
-    templates = Templates(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters.update(plain=plain, tone=_tone)
     pictures = {name: _picture(name, data) for name, data in (plots or {}).items()}
     names = iter(case_files(comparisons, TIMELINE))
     own = {id(column): next(names) for comparison in comparisons for column in comparison.columns}
-    return templates.get_template("page.html.j2").render(
+    return render(
+        "page.html.j2",
         title=title,
         verdict=verdict,
         checks=checks,
-        sections=[_section(comparison, own, pictures) for comparison in comparisons],
+        all_cases=all_cases(comparisons),
+        overview=overview_listings(comparisons),
+        anchor=anchor,
+        sections=[_section(comparison, own, pictures, logs or {}) for comparison in comparisons],
         pictures=[picture for name, picture in pictures.items() if name not in own.values()],
         environment=() if environment is None else environment_facts(environment),
     )
 
 
-def _section(comparison: Comparison, own: Mapping[int, str], pictures: Mapping[str, _Picture]) -> _Section:
-    """Its cases with the pictures that are their own."""
+def _section(comparison: Comparison, own: Mapping[int, str], pictures: Mapping[str, _Picture], logs: Logs) -> _Section:
+    """Its cases with the pictures and logs that are their own."""
     columns = comparison.columns
     found = [pictures.get(own[id(column)]) for column in columns]
     return _Section(
@@ -107,11 +103,11 @@ def _section(comparison: Comparison, own: Mapping[int, str], pictures: Mapping[s
         stories=stories(columns),
         loads=load_listings(columns),
         load_remarks=load_remarks(columns),
-        cases=tuple(_case(column, picture) for column, picture in zip(columns, found, strict=True)),
+        cases=tuple(_case(column, picture, logs) for column, picture in zip(columns, found, strict=True)),
     )
 
 
-def _case(column: Column, picture: _Picture | None) -> _Case:
+def _case(column: Column, picture: _Picture | None, logs: Logs) -> _Case:
     record = column.record
     notes = tuple(("note", plain(note)) for note in record.notes)
     tables = (
@@ -130,13 +126,8 @@ def _case(column: Column, picture: _Picture | None) -> _Case:
         facts=tuple((heading, facts) for heading, facts in tables if facts),
         listings=(*conversion_listings(record.conversion), *profile_listings(record, longest=LONGEST_NAME)),
         pictures=() if picture is None else (picture,),
+        log=logs.get(log_key(record), "" if record.failure is None else record.failure.log_tail),
     )
-
-
-def _tone(word: str) -> str:
-    """How a verdict or outcome is coloured, beside being said in words."""
-    first = word.partition(" ")[0].strip(".,:;").lower()
-    return "good" if first in GOOD else "bad" if first in BAD else "open"
 
 
 def _picture(name: str, data: bytes) -> _Picture:

@@ -12,6 +12,7 @@ from bench.repeats import merged
 from bench.report.comparison import Comparison, compare_cases, compare_runs
 from bench.report.exports import original_statistics
 from bench.report.html import page
+from bench.report.logs import Logs, read_logs
 from bench.report.plots import plots
 from bench.report.sittings import said
 from bench.report.tables import csv_text, markdown, rich_tables
@@ -20,9 +21,13 @@ from bench.store import load_checks, load_records, read_suite, replace_atomic
 from bench.verdict import broken_because
 
 
-def write_reports(run: Path, title: str, records: Sequence[Record], verdict: str, checks: Sequence[Check]) -> None:
-    """comparison.md, comparison.csv, comparison.html and plots/ in the run's folder, made anew from its records."""
-    _write(run, title, compare_cases(merged(records), broken_because), _environment(records), verdict, checks)
+def write_reports(
+    folder: Path, title: str, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path | None = None
+) -> None:
+    """comparison.md, comparison.csv, comparison.html and plots/ in a folder; the logs are of `run`, if not of that."""
+    compared = compare_cases(merged(records), broken_because)
+    logs = read_logs(folder if run is None else run, records)
+    _write(folder, title, compared, _environment(records), logs, verdict, checks)
 
 
 def show(console: Console, records: Sequence[Record], verdict: str, checks: Sequence[Check], run: Path) -> None:
@@ -46,7 +51,7 @@ def report_run(console: Console, run: Path, folder: Path) -> None:
     """Show a run again; its reports go to a folder, which may be its own."""
     suite, records, checks = read_suite(run), load_records(run), load_checks(run)
     line = said(suite["verdict"], suite.get("planned", suite["cases"]), records)
-    write_reports(folder, suite["name"], records, line, checks)
+    write_reports(folder, suite["name"], records, line, checks, run)
     show(console, records, line, checks, folder)
 
 
@@ -57,7 +62,10 @@ def report_runs(console: Console, runs: Sequence[Path], folder: Path | None) -> 
     comparisons = compare_runs([merged(each) for each in records], broken_because)
     console.print(rich_tables(comparisons))
     if folder is not None:
-        _write(folder, title, comparisons, _environment([record for each in records for record in each]))
+        logs = {
+            key: text for run, each in zip(runs, records, strict=True) for key, text in read_logs(run, each).items()
+        }
+        _write(folder, title, comparisons, _environment([record for each in records for record in each]), logs)
         console.print(f"Reports: {folder}", markup=False, highlight=False, soft_wrap=True)
 
 
@@ -72,7 +80,7 @@ def write_statistics(records: Sequence[Record]) -> None:
 
 
 def _write(
-    folder: Path, title: str, comparisons: Sequence[Comparison], environment: Environment | None,
+    folder: Path, title: str, comparisons: Sequence[Comparison], environment: Environment | None, logs: Logs,
     verdict: str = "", checks: Sequence[Check] = (),
 ) -> None:  # fmt: skip
     pictures = plots(comparisons)
@@ -80,7 +88,7 @@ def _write(
         replace_atomic(folder / "plots" / name, data)
     replace_atomic(folder / "comparison.md", markdown(comparisons, environment, verdict, checks).encode())
     replace_atomic(folder / "comparison.csv", csv_text(comparisons).encode())
-    html = page(title, comparisons, environment, pictures, verdict, checks)
+    html = page(title, comparisons, environment, pictures, verdict, checks, logs)
     replace_atomic(folder / "comparison.html", html.encode())
 
 

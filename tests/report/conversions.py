@@ -16,7 +16,7 @@ from bench.report.html import page
 from bench.report.tables import markdown, rich_tables
 from bench.verdict import broken_because
 from tests.factory import make_environment, make_record, make_samples
-from tests.report.test_html import Reader
+from tests.report.markup import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = (ROOT / "tests/graphs/recorded/mobilenet_fp16.log").read_text(encoding="utf-8").splitlines()

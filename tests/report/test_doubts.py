@@ -14,7 +14,7 @@ from bench.report.grid import DOUBT, Grid, lay_out
 from bench.report.html import page
 from bench.report.tables import csv_text, markdown
 from tests.factory import make_record, make_samples
-from tests.report.test_html import Reader
+from tests.report.markup import Reader
 from tests.report.test_tables import line, screen
 
 LATER = "2026-02-02T00:00:00Z"
