@@ -18,6 +18,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError
+from bench.export.formats import parse_targets, write_exports
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
@@ -48,13 +49,18 @@ def test(
     acknowledged: Annotated[
         Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
     ] = Path("acknowledged.json"),
+    exports: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT=FILE", help="Also write the run for another tool: docs/ci.md."),
+    ] = None,
 ) -> None:
     """Measure the models of test configs: latency, throughput and accuracy, natively and optimised."""
     console = Console()
     against = None if baseline is None else Against(baseline, results, acknowledged)
     try:
         suites = [load_suite(path, settings or (), select or ()) for path in configs]
-        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against)
+        targets = parse_targets(exports or (), len(suites))
+        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against, targets)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -76,7 +82,10 @@ class Against:
     acknowledged: Path
 
 
-def run_suites(suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None) -> int:
+def run_suites(
+    suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None,
+    exports: Sequence[tuple[str, str]] = (),
+) -> int:  # fmt: skip
     """Make all suites ready, run every one, and give the exit code of the worst."""
     if against is not None:
         _check_baselines(suites, against)
@@ -87,6 +96,7 @@ def run_suites(suites: Sequence[Suite], results: Path, console: Console, against
         _save_suite(suite, run, (), (), "broken")  # true until the last case has ended
         records = run_cases(suite, run, Progress(console, len(suite.cases)))
         verdicts.append(_conclude(suite, run, records, console, against))
+        write_exports(run, exports)
         finished = sum(not record.is_interrupted for record in records)
         if finished < len(suite.cases):
             console.print(f"Stopped by Ctrl-C: {finished} of {len(suite.cases)} cases were finished and are kept.")
@@ -134,6 +144,7 @@ def _compare(
 ) -> str:  # fmt: skip
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
     from bench.compare.baseline import compare
+    from bench.compare.stored import keep
     from bench.compare.table import markdown, show
     from bench.history.measured import read_run
 
@@ -141,6 +152,7 @@ def _compare(
     outcome = worst([outcome, found.verdict])
     flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
     _save_suite(suite, run, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
+    keep(run, found)
     replace_atomic(run / "baseline.md", markdown(found).encode())
     show(console, found)
     return outcome
