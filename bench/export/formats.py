@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.errors import ConfigError, nearest
-from bench.export.run import ExportedRun
+
+if TYPE_CHECKING:
+    from bench.export.run import ExportedRun
 
 FORMATS: Mapping[str, str] = {  # what each is for; the modules are imported when they are asked for
     "junit": "JUnit XML, for CI servers",
@@ -57,9 +60,9 @@ def parse_targets(texts: Sequence[str], suites: int = 1) -> list[tuple[str, str]
         name, separator, file = text.partition("=")
         if not separator or not file:
             raise ConfigError(f"--export {text}: write it as FORMAT=FILE, such as junit=junit.xml")
+        targets.append((check_format(name), file))
         if suites > 1 and SUITE not in file:
             raise ConfigError(f"--export {text}: {suites} suites would write one file; put {SUITE} into its name")
-        targets.append((check_format(name), file))
     return targets
 
 
