@@ -1,4 +1,4 @@
-"""The `bench` command: test, compare, history, aa, report, models, datasets, doctor, engine, schema."""
+"""The `bench` command: test, compare, export, history, aa, report, models, datasets, doctor, engine, schema."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 from bench.compare.command import compare
 from bench.data_shelf import datasets
 from bench.errors import BenchError
+from bench.export.command import export
 from bench.history.command import app as history
 from bench.shelf import models
 from bench.test import end_on_signals, test
@@ -19,6 +20,7 @@ from bench.test import end_on_signals, test
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
 app.command()(compare)
+app.command()(export)
 engine = typer.Typer(help="Look into what TF-TRT converted.", no_args_is_help=True)
 app.add_typer(engine, name="engine")
 app.add_typer(models, name="models")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from bench.record import Case, Record, repeat_suffix
+
+_COPY = re.compile(r"(-build\d+)?(-repeat\d+)?$")  # what repeat_suffix writes
 
 
 def repeated(case: Case, rebuilds: int, repeats: int) -> tuple[Case, ...]:
@@ -43,3 +46,8 @@ def _merge(records: Sequence[Record]) -> Record:
 def processes(record: Record) -> tuple[Record, ...]:
     """A merged record's own and all its repeats, a process each."""
     return (record.model_copy(update={"repeats": ()}), *record.repeats)
+
+
+def variant_of(case: str) -> str:
+    """The id that a case's builds and repeats share, out of the id alone."""
+    return _COPY.sub("", case)

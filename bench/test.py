@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError, ConfigError
+from bench.export.formats import parse_targets, write_exports
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
@@ -54,13 +56,19 @@ def test(
     acknowledged: Annotated[
         Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
     ] = Path("acknowledged.json"),
+    exports: Annotated[
+        list[str] | None,
+        typer.Option("--export", metavar="FORMAT=FILE", help="Also write the run for another tool: docs/ci.md."),
+    ] = None,
 ) -> None:
     """Measure the models of test configs: latency, throughput and accuracy, natively and optimised."""
     console = Console()
     against = None if baseline is None else Against(baseline, results, acknowledged)
     try:
         suites = [load_suite(path, settings or (), select or ()) for path in configs]
-        code = _show_cases(suites, console) if dry_run else run_suites(suites, results, console, against, resume)
+        targets = parse_targets(exports or (), len(suites))
+        run = partial(run_suites, suites, results, console, against, resume, targets)
+        code = _show_cases(suites, console) if dry_run else run()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -92,8 +100,9 @@ class Plan:
 
 
 def run_suites(
-    suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None, resume: str | None = None
-) -> int:
+    suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None,
+    resume: str | None = None, exports: Sequence[tuple[str, str]] = (),
+) -> int:  # fmt: skip
     """Make all suites ready, run every one, and give the exit code of the worst."""
     if against is not None:
         _check_baselines(suites, against)
@@ -107,6 +116,7 @@ def run_suites(
             known = {**plan.sitting.records, **measured}
             records = [known[case.id] for case in plan.suite.cases if case.id in known]
             verdicts.append(_conclude(plan, records, console, against))
+            write_exports(plan.sitting.run, exports)
             if len([each for each in measured.values() if not each.is_interrupted]) < len(plan.ready.cases):
                 finished = sum(not record.is_interrupted for record in records)
                 console.print(
@@ -196,6 +206,7 @@ def _compare(
 ) -> str:
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
     from bench.compare.baseline import compare
+    from bench.compare.stored import keep
     from bench.compare.table import markdown, show
     from bench.history.measured import read_run
 
@@ -204,6 +215,7 @@ def _compare(
     outcome = worst([outcome, found.verdict])
     flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
     _save_suite(plan, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
+    keep(run, found)
     replace_atomic(run / "baseline.md", markdown(found).encode())
     show(console, found)
     return outcome

@@ -91,7 +91,7 @@ def _write(entries: Iterator[Entry], folder: Path, limits: Limits, bound: int) -
             place.parent.mkdir(parents=True, exist_ok=True)
             written += _copy(entry, place, bound - written)
         else:
-            raise _Refused(f"{entry.name!r} is a {entry.kind}; an archive of a model or dataset has files and folders")
+            raise _Refused(f"{entry.name!r} is a {entry.kind}; only files and folders are unpacked")
 
 
 def _copy(entry: Entry, place: Path, left: int) -> int:

@@ -152,6 +152,46 @@ def golden(
             print(f"{suite}: {each.run}, pinned {each.pinned:%Y-%m-%d}{f': {each.reason}' if each.reason else ''}")
 
 
+@app.command("export")
+def export_series(
+    series: Patterns = None,
+    metric: Annotated[str, typer.Option("--metric", help="Which statistic; '*' for all.")] = METRIC,
+    format: Annotated[str, typer.Option("--format", help="csv or json.")] = "csv",
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where it goes. Default: standard output.")
+    ] = None,
+    results: Results = RESULTS,
+) -> None:
+    """Every night of the series as tidy CSV, a row a night and statistic, or as JSON with versions."""
+    with _errors():
+        from bench.history.exchange import series_text
+        from bench.store import replace_atomic
+
+        text = series_text(_index(results), series or (), metric, format)
+        if output is None:
+            sys.stdout.write(text)
+        else:
+            replace_atomic(output, text.encode())
+
+
+@app.command("import")
+def import_from(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A results folder, a run's, or an archive of either.")
+    ],
+    results: Results = RESULTS,
+) -> None:
+    """Take in runs from elsewhere: checked, whole or not at all, and nothing that is there is overwritten."""
+    with _errors():
+        from bench.history.exchange import import_runs
+
+        found = import_runs(source, results)
+        _index(results)
+        print(f"{results}: {len(found.taken)} runs taken in, {len(found.known)} were there already")
+        if found.refused:
+            raise ConfigError("\n".join(f"refused: {each}" for each in found.refused))
+
+
 def _index(results: Path) -> Index:
     from bench.history.index import Index
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,13 +15,11 @@ from pydantic import ValidationError
 from bench.errors import ConfigError
 from bench.history.series import Key, covariates, segment_key, series_key, series_name
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
-from bench.repeats import merged, processes
+from bench.repeats import merged, processes, variant_of
 from bench.statistics import METRICS, natives, statistics_of_process
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because
-
-_COPY = re.compile(r"(-build\d+)?(-repeat\d+)?$")  # what record.repeat_suffix writes
 
 
 @dataclass(frozen=True)
@@ -156,7 +153,7 @@ def _with_missing(
 ) -> list[Measurement]:
     """The measurements, and a failed one for every case that the run was to measure and that has no record."""
     ids = {record.case.id for record in records}
-    missing = dict.fromkeys(_COPY.sub("", case) for case in suite.get("cases", ()) if case not in ids)
+    missing = dict.fromkeys(variant_of(case) for case in suite.get("cases", ()) if case not in ids)
     why = "a process has no record: the run is unfinished"
     known = [replace(each, failure=each.failure or why) if each.name in missing else each for each in found]
     names = {each.name for each in found}

@@ -78,7 +78,7 @@ def test_the_share_of_decoding_in_what_a_batch_costs(
     benchmark: BenchmarkFixture, photos: list[Item], shape: tuple[int, int] | None, name: str, least: float
 ) -> None:
     """In CPU time: with all cores busy, it is also the rate beside that of decoding alone."""
-    benchmark.pedantic(lambda: feed(photos, shape, name), rounds=2)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(lambda: feed(photos, shape, name), rounds=2)
     shares: list[float] = []
     while len(shares) < ATTEMPTS and (not shares or max(shares) < least):
         shares.append(cpu_seconds(lambda: decode(photos)) / cpu_seconds(lambda: feed(photos, shape, name)))
@@ -96,7 +96,7 @@ def test_evaluation_takes_no_more_than_a_fifth_more_than_pycocotools(
 ) -> None:
     """Intervals and classes included; and less memory, since a few categories are evaluated at a time."""
     write_truth(EVALUATED, tmp_path)
-    benchmark.pedantic(lambda: evaluate("ours", EVALUATED, tmp_path), rounds=1)  # type: ignore[no-untyped-call]
+    benchmark.pedantic(lambda: evaluate("ours", EVALUATED, tmp_path), rounds=1)
     ratios: list[float] = []
     while len(ratios) < ATTEMPTS and (not ratios or min(ratios) > 1.2):
         theirs, ours = (evaluate(which, EVALUATED, tmp_path) for which in ("pycocotools", "ours"))

@@ -102,7 +102,7 @@ def test_an_iteration_costs_less_than_five_of_a_bare_loop(benchmark: BenchmarkFi
         time_latency(session, batches, exactly(2000))
 
     with small_heap():
-        benchmark.pedantic(loop, rounds=10)  # type: ignore[no-untyped-call]
+        benchmark.pedantic(loop, rounds=10)
         pairs = [(_wall(loop), _wall(lambda: bare_loop(session, arrays, 2000))) for _ in range(20)]
     ours, bare = map(min, zip(*pairs, strict=True))
     print(f"an iteration: {ours / 2000:.0f} ns, of a bare loop: {bare / 2000:.0f} ns")

@@ -1,0 +1,57 @@
+"""`bench export`: a run in the format of another tool."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, Results
+from bench.errors import BenchError
+from bench.export.formats import FORMATS, check_format, rendered
+
+
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, `latest` or `golden`.")],
+    format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Where it goes. Default: standard output.")
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline",
+            metavar="latest|golden|history|DIR",
+            help="Hold the run against this. Default: what `bench test --baseline` found, where it did.",
+        ),
+    ] = None,
+    results: Results = RESULTS,
+    suite: Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")] = None,
+    acknowledged: Acknowledged = ACKNOWLEDGED,
+) -> None:
+    """Write a run for another tool. The exit code says whether that worked, and not how the run came out."""
+    try:
+        text = _exported(run, check_format(format), baseline, results, suite, acknowledged)
+        if output is not None:
+            from bench.store import replace_atomic
+
+            replace_atomic(output, text.encode())
+        else:
+            sys.stdout.write(text)
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+def _exported(
+    word: str, format: str, baseline: str | None, results: Path, suite: str | None, acknowledged: Path
+) -> str:
+    from bench.compare.baseline import compare, find_candidate
+    from bench.compare.stored import kept
+    from bench.export.run import read_export
+
+    run = find_candidate(word, results, suite)
+    found = kept(run.path) if baseline is None else compare(baseline, run, results, acknowledged, None)
+    return rendered(read_export(run.path, found), format)

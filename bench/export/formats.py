@@ -1,0 +1,78 @@
+"""The formats by name, and a run written in some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from bench.export.run import ExportedRun
+
+FORMATS: Mapping[str, str] = {  # what each is for; the modules are imported when they are asked for
+    "junit": "JUnit XML, for CI servers",
+    "csv": "tidy CSV: a row for every statistic of every case",
+    "pytest-benchmark": "pytest-benchmark's JSON",
+    "openmetrics": "OpenMetrics text, for Prometheus",
+    "github-action-benchmark-smaller": "github-action-benchmark, tool customSmallerIsBetter",
+    "github-action-benchmark-bigger": "github-action-benchmark, tool customBiggerIsBetter",
+    "markdown": "Markdown for a pull request's comment: at most 65 536 bytes",
+    "markdown-summary": "Markdown for a job's summary: at most 1 MiB",
+}
+SUITE = "{suite}"
+
+
+def check_format(name: str) -> str:
+    """A format's name, or an error with the nearest one."""
+    if name not in FORMATS:
+        raise ConfigError(f"unknown format {name!r}{nearest(name, FORMATS)}; known: {', '.join(FORMATS)}")
+    return name
+
+
+def rendered(run: ExportedRun, name: str) -> str:
+    """A run in one of the formats."""
+    return _renderer(check_format(name))(run)
+
+
+def _renderer(name: str) -> Callable[[ExportedRun], str]:
+    from bench.export import action_benchmark, junit, markdown, openmetrics, pytest_benchmark, tidy
+
+    known: dict[str, Callable[[ExportedRun], str]] = {
+        "junit": junit.junit,
+        "csv": tidy.tidy_csv,
+        "pytest-benchmark": pytest_benchmark.pytest_benchmark_json,
+        "openmetrics": openmetrics.openmetrics,
+        "github-action-benchmark-smaller": action_benchmark.smaller_is_better,
+        "github-action-benchmark-bigger": action_benchmark.bigger_is_better,
+        "markdown": markdown.markdown,
+        "markdown-summary": partial(markdown.markdown, limit=markdown.SUMMARY),
+    }
+    return known[name]
+
+
+def parse_targets(texts: Sequence[str], suites: int = 1) -> list[tuple[str, str]]:
+    """FORMAT=FILE as pairs; of several suites, each file is to have the suite in its name."""
+    targets = []
+    for text in texts:
+        name, separator, file = text.partition("=")
+        if not separator or not file:
+            raise ConfigError(f"--export {text}: write it as FORMAT=FILE, such as junit=junit.xml")
+        targets.append((check_format(name), file))
+        if suites > 1 and SUITE not in file:
+            raise ConfigError(f"--export {text}: {suites} suites would write one file; put {SUITE} into its name")
+    return targets
+
+
+def write_exports(path: Path, targets: Sequence[tuple[str, str]]) -> None:
+    """A stored run in all formats that were asked for, with what it was judged by."""
+    from bench.compare.stored import kept
+    from bench.export.run import read_export
+    from bench.store import replace_atomic
+
+    if targets:
+        run = read_export(path, kept(path))
+        for name, file in targets:
+            replace_atomic(Path(file.replace(SUITE, run.suite)), rendered(run, name).encode())

@@ -1,0 +1,60 @@
+"""Tidy CSV, read by pandas."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.export.run import ExportedRun
+from bench.export.tidy import HEAD, tidy_csv
+from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, UNSETTLED, good_export, make_export
+
+
+def frame(run: ExportedRun) -> Any:
+    return pd.read_csv(io.StringIO(tidy_csv(run)))
+
+
+def row(table: Any, case: str, statistic: str) -> Any:
+    (found,) = table[(table.case_id == case) & (table.statistic == statistic)].to_dict("records")
+    return found
+
+
+def test_a_row_holds_a_statistic_its_unit_and_what_the_comparison_said(tmp_path: Path) -> None:
+    found = row(frame(make_export(tmp_path)), NATIVE, "median_latency_ms")
+    assert (found["value"], found["unit"], found["better"], found["valid"]) == (10.0, "ms", "lower", True)
+    assert (found["outcome"], found["baseline_value"], found["change_low"]) == ("regressed", 9.0, 0.08)
+    assert found["change"] == pytest.approx(1 / 9) and found["tolerated"] == "3 %" and found["gates"]
+    assert (found["backend"], found["batch_size"], found["commit"]) == ("tensorflow", 1, "0123456789abcdef")
+
+
+def test_filtering_for_valid_leaves_valid_figures_alone(tmp_path: Path) -> None:
+    table = frame(make_export(tmp_path))
+    valid = table[(table.valid == True) & table.value.notna()]  # noqa: E712
+    timed = valid[valid.statistic.str.contains("latency", na=False)]
+    assert {*timed.case_id} == {NATIVE} and len(timed)
+    assert not len(valid[valid.case_id.isin([CRASHED, FELL_BACK, GONE])])
+    doubtful = row(table, UNSETTLED, "median_latency_ms")
+    assert doubtful["value"] == 10.0 and not doubtful["valid"] and "warm-up had not settled" in doubtful["reason"]
+
+
+@pytest.mark.parametrize(
+    ("case", "reason"), [(CRASHED, "crash in phase accuracy"), (FELL_BACK, "fell back"), (GONE, "no record")]
+)
+def test_a_case_without_results_has_a_row_that_says_why(tmp_path: Path, case: str, reason: str) -> None:
+    table = frame(make_export(tmp_path))
+    (found,) = table[(table.case_id == case) & table.statistic.isna()].to_dict("records")
+    assert not found["valid"] and reason in found["reason"]
+
+
+def test_a_vanished_case_has_a_row(tmp_path: Path) -> None:
+    (found,) = frame(make_export(tmp_path)).query("case_id == 'old-case'").to_dict("records")
+    assert found["outcome"] == "broken" and found["note"] == "vanished"
+
+
+def test_columns_are_the_same_whatever_the_run(tmp_path: Path) -> None:
+    with_comparison, without = (frame(make_export(tmp_path / str(each), each)) for each in (True, False))
+    assert [*with_comparison] == [*without] == [*frame(good_export(tmp_path))] == [*HEAD]
