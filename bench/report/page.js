@@ -9,7 +9,7 @@
     return cell === undefined ? "" : (cell.dataset.value ?? cell.textContent.trim());
   };
 
-  const NUMBER = /^[<>≥≤±]?\s*([-+−]?[\d.]+(?:e[-+]?\d+)?)\s*(%|[nµm]?s|bytes|[KMG]iB)?[†⁰¹²³⁴-⁹]*$/;
+  const NUMBER = /^[<>≥≤±]?\s*([-+−]?[\d.]+(?:e[-+]?\d+)?)\s*(%|[nµm]?s|bytes|[KMG]iB)?[\u2020⁰¹²³⁴-⁹]*$/;
   const SCALE = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, ns: 1e-9, "µs": 1e-6, ms: 1e-3 };
   const isEmpty = (text) => text === "" || text === "–";
 
