@@ -36,6 +36,8 @@ def pytest_benchmark_json(run: ExportedRun) -> str:
         "benchmarks": [_benchmark(run, case, case.record) for case in kept if case.record is not None],
         "datetime": run.started.isoformat(),
         "version": f"tf-bench {__version__}",
+        "suite": run.suite,
+        "run": run.name,
         "verdict": run.verdict,
         "left_out": {case.id: plain(why[case.id]) for case in run.cases if case not in kept},
     }  # fmt: skip
