@@ -208,10 +208,12 @@ def _compare(
     from bench.compare.baseline import compare
     from bench.compare.stored import keep
     from bench.compare.table import markdown, show
+    from bench.compare.why import explained
     from bench.history.measured import read_run
 
     run = plan.sitting.run
-    found = compare(against.baseline, read_run(run), against.results, against.acknowledged, plan.suite.compare)
+    new = read_run(run)
+    found = explained(compare(against.baseline, new, against.results, against.acknowledged, plan.suite.compare), new)
     outcome = worst([outcome, found.verdict])
     flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
     _save_suite(plan, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from bench.compare.rules import Judged, adverse
@@ -31,6 +32,7 @@ class Row:
     threshold: str = ""  # in words
     rule: str = ""  # where the threshold comes from
     gates: bool = True
+    reference: Path | None = None  # the run that stands for the baseline where records are looked at
 
     @property
     def change(self) -> float | None:
@@ -38,6 +40,16 @@ class Row:
         if self.old is None or self.new is None or not self.old:
             return None
         return self.new / self.old - 1
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why one case became worse, or better: what was found, the largest contributors first."""
+
+    case: str
+    metrics: tuple[str, ...]  # that changed
+    reference: str  # the run that it was held against
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,8 @@ class Comparison:
     vanished: tuple[str, ...] = ()
     environment: tuple[tuple[str, str, str], ...] = ()  # what differs: name, there, here
     remarks: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    unexplained: int = 0  # further cases that changed
 
     @property
     def verdict(self) -> Outcome:

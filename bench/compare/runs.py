@@ -25,7 +25,8 @@ from bench.history.measured import Measurement, Run
 def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: str = "run") -> Comparison:
     """`new` against `old`; `against` names the tolerance: of a "run", or of the "golden" one."""
     pairs = match(old.measurements, new.measurements)
-    rows = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
+    found = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
+    rows = [replace(row, reference=old.path) if row.old is not None else row for row in found]
     gone = tuple(pair.old.name for pair in pairs if pair.new is None and pair.old is not None)
     return Comparison(
         baseline=f"{'golden: ' if against == 'golden' else ''}{old.name}",

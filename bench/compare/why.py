@@ -1,0 +1,170 @@
+"""Why something became worse, or better: a row's two records held against each other, the largest contributors first.
+
+First where the time went: stages, the profiled inference, kernels, phases, each as a part of the whole change. Then
+what differs besides: what ran, the machine, the versions. The second is what may be the reason of the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.compare.comparison import ORDER, Cause, Comparison, Row
+from bench.compare.contributions import (
+    Change,
+    Parts,
+    kernel_parts,
+    launches,
+    names_all_kernels,
+    phase_parts,
+    profile_parts,
+    stage_parts,
+)
+from bench.compare.differing import machine, versions, what_ran
+from bench.errors import ConfigError
+from bench.history.measured import Run, measurements
+from bench.load.statistics import SCENARIO_OF
+from bench.record import Record
+from bench.repeats import merged
+from bench.report.words import clipped
+from bench.statistics import CONVERSION_PHASES, METRICS, SPEEDUPS, natives, summarize
+from bench.store import load_records
+
+MOST_CASES, MOST_LINES, MOST_KERNELS = 10, 12, 3
+LONGEST_NAME, LONGEST_LINE = 80, 240
+LEAST = 0.05  # of the whole's change: a part that moved by less is not named
+OF_TIME = {name for name, metric in METRICS.items() if metric.unit in ("ms", "images/s", "x")} | set(SCENARIO_OF)
+
+
+def explained(comparison: Comparison, new: Run) -> Comparison:
+    """The comparison with the causes of what became worse or better; a side that cannot be read is said to be so."""
+    groups: dict[tuple[str, Path], list[Row]] = {}
+    for row in sorted(comparison.rows, key=lambda row: (not row.gates, -ORDER.index(row.outcome))):
+        if row.outcome in ("regressed", "improved") and row.reference is not None:
+            groups.setdefault((row.series, row.reference), []).append(row)
+    sides = _Sides(new)
+    shown = list(groups.items())[:MOST_CASES]
+    causes = tuple(_cause(sides, series, reference, rows) for (series, reference), rows in shown)
+    return replace(comparison, causes=causes, unexplained=len(groups) - len(shown))
+
+
+@dataclass(frozen=True)
+class Side:
+    """A case of one run, and the native one that it is held against."""
+
+    record: Record
+    native: Record | None
+
+
+class _Sides:
+    """The records of the runs that are looked at, by series; each run is read once."""
+
+    def __init__(self, new: Run) -> None:
+        self._new = new
+        self._known: dict[Path, dict[str, Side]] = {}
+
+    def pair(self, series: str, reference: Path) -> tuple[Side, Side]:
+        """The baseline's case and this run's; a ConfigError where there is none."""
+        sides = [self._read(path).get(series) for path in (reference, self._new.path)]
+        for side, path in zip(sides, (reference, self._new.path), strict=True):
+            if side is None:
+                raise ConfigError(f"{path}: has no record of it")
+        assert sides[0] is not None and sides[1] is not None
+        return sides[0], sides[1]
+
+    def _read(self, path: Path) -> dict[str, Side]:
+        if path not in self._known:
+            records = load_records(path)
+            variants = merged(records)
+            native = natives(variants)
+            found = zip(measurements(records), variants, strict=True)
+            self._known[path] = {m.series_id: Side(r, native.get(r.case.comparison)) for m, r in found}
+        return self._known[path]
+
+
+def _cause(sides: _Sides, series: str, reference: Path, rows: Sequence[Row]) -> Cause:
+    metrics = tuple(dict.fromkeys(row.metric for row in rows))
+    try:
+        old, new = sides.pair(series, reference)
+        telling = next((row for row in rows if row.metric in OF_TIME), rows[0])
+        lines = reasons(old, new, metrics, slower=telling.outcome == "regressed")
+    except (ConfigError, OSError) as error:
+        lines = [f"the records cannot be held against each other: {error}"]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[: MOST_LINES - 1], f"and {len(lines) - MOST_LINES + 1} more"]
+    name = f"{reference.parent.name}/{reference.name}"
+    return Cause(rows[0].case, metrics, name, tuple(clipped(line, LONGEST_LINE) for line in lines))
+
+
+def reasons(old: Side, new: Side, metrics: Sequence[str], slower: bool) -> list[str]:
+    """All that is found, the largest contributors first."""
+    timed = bool(OF_TIME & set(metrics))
+    where = [*_times(old.record, new.record, slower)] if timed else []
+    if "conversion_s" in metrics:
+        where += _named("phases", phase_parts(old.record, new.record, CONVERSION_PHASES), slower)
+    where += _native(old, new, metrics)
+    ran, host = what_ran(old.record, new.record), machine(old.record, new.record) if timed else []
+    beneath = versions(old.record, new.record)
+    if not ran and not host and not beneath:
+        beneath = ["nothing else that was recorded differs"]
+    return [*where, *ran, *host, *beneath]
+
+
+def _times(old: Record, new: Record, slower: bool) -> Iterator[str]:
+    yield from _named("stages", stage_parts(old, new), slower)
+    yield from _named("under the profiler", profile_parts(old, new), slower)
+    parts = kernel_parts(old, new)
+    if parts is not None and (parts.whole.by > 0) == slower:
+        named = [each for each in parts.ordered() if _matters(each, parts)]
+        yield from (_kernel(each, old, new, parts) for each in named[:MOST_KERNELS])
+
+
+def _named(words: str, parts: Parts | None, slower: bool) -> Iterator[str]:
+    """The parts that moved the whole, in order; that they do not show the change is said too."""
+    if parts is None:
+        return
+    by = parts.whole.by
+    if not by or (by > 0) != slower:
+        yield f"{words}: do not show it, {parts.whole.name} changed by {_ms(by)}"
+        return
+    first, *rest = parts.ordered()
+    others = "".join(f"; {each.name} {_ms(each.by)}" for each in rest if _matters(each, parts) or _opposes(each, parts))
+    yield f"{words}: {first.name} {_ms(first.by)} of {_ms(by)}{others}"
+
+
+def _matters(change: Change, parts: Parts) -> bool:
+    return change.by * parts.whole.by > 0 and abs(change.by) >= LEAST * abs(parts.whole.by)
+
+
+def _opposes(change: Change, parts: Parts) -> bool:
+    return change.by * parts.whole.by < 0 and abs(change.by) >= LEAST * abs(parts.whole.by)
+
+
+def _kernel(change: Change, old: Record, new: Record, parts: Parts) -> str:
+    if not change.old:
+        how = "new" if names_all_kernels(old) else "was not among the longest"
+    elif not change.new:
+        how = "gone" if names_all_kernels(new) else "is no longer among the longest"
+    else:
+        how = f"{change.new / change.old:.2f} times as long"
+    counts = [launches(each, change.name) for each in (old, new)]
+    if counts[0] is not None and counts[1] is not None and counts[0] != counts[1]:
+        how += f", launches an inference {counts[0]:.4g} -> {counts[1]:.4g}"
+    return f"kernel {clipped(change.name, LONGEST_NAME)}: {how}, {_ms(change.by)} of {_ms(parts.whole.by)}"
+
+
+def _native(old: Side, new: Side, metrics: Sequence[str]) -> Iterator[str]:
+    """What the native case did, where a statistic is relative to it."""
+    if old.native is None or new.native is None:
+        return
+    before, now = summarize(old.native).values, summarize(new.native).values
+    for name in dict.fromkeys(SPEEDUPS[metric] for metric in metrics if metric in SPEEDUPS):
+        if name in before and name in now and before[name]:
+            change = 100 * (now[name] / before[name] - 1)
+            yield f"native's {name} {before[name]:.4g} -> {now[name]:.4g} ({change:+.2f} %)"
+
+
+def _ms(value: float) -> str:
+    """Signed, to the microsecond; seconds where it is long."""
+    return f"{value / 1e3:+.2f} s" if abs(value) >= 1e4 else f"{value:+.3f} ms"
