@@ -21,8 +21,13 @@ LONGEST_VALUE = 60
 
 
 def what_ran(old: Record, new: Record) -> list[str]:
-    """Engines and their precision, fallbacks, what stayed in TensorFlow, how it was called."""
-    return [*_conversions(old.conversion, new.conversion), *_calls(old, new), *_engines_at_work(old, new)]
+    """Another session than the backend's, engines, their precision, fallbacks, what stayed in TensorFlow, the call."""
+    return [
+        *_wrapper(old, new),
+        *_conversions(old.conversion, new.conversion),
+        *_calls(old, new),
+        *_engines_at_work(old, new),
+    ]
 
 
 def machine(old: Record, new: Record) -> list[str]:
@@ -104,6 +109,12 @@ def _left_out(old: Conversion, new: Conversion) -> Iterator[str]:
     for counts, words in ((more, "now left to TensorFlow"), (fewer, "no longer left to TensorFlow")):
         if counts:
             yield f"{words}: {listed(dict(sorted(counts.items(), key=lambda item: -item[1])), MOST_KINDS)}"
+
+
+def _wrapper(old: Record, new: Record) -> Iterator[str]:
+    sides = [each.case.wrap_session or "none" for each in (old, new)]
+    if sides[0] != sides[1]:
+        yield f"session wrapped by {' -> '.join(sides)}"
 
 
 def _calls(old: Record, new: Record) -> Iterator[str]:

@@ -169,7 +169,7 @@ def _against_nights(
     if value is None and not values:
         return None
     row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
-              threshold=judged.text("history"), gates=judged.gates)  # fmt: skip
+              threshold=judged.text("history"), gates=judged.gates, against="history")  # fmt: skip
     if value is None:
         return replace(row, note="this run does not have it, and the nights before do")
     if metric in measurement.doubts:
@@ -228,6 +228,7 @@ def _gated(candidate: Candidate, is_worse: bool, is_better: bool, share: float) 
         rule=judged.source,
         gates=judged.gates,
         reference=candidate.reference,
+        against="history",
     )
 
 

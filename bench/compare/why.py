@@ -7,7 +7,7 @@ what differs besides: what ran, the machine, the versions. The second is what ma
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bench.compare.comparison import ORDER, Cause, Comparison, Row
@@ -22,14 +22,13 @@ from bench.compare.contributions import (
     stage_parts,
 )
 from bench.compare.differing import machine, versions, what_ran
+from bench.compare.sides import Side, Sides
 from bench.errors import ConfigError
-from bench.history.measured import Run, measurements
+from bench.history.measured import Run
 from bench.load.statistics import SCENARIO_OF
 from bench.record import Record
-from bench.repeats import merged
 from bench.report.words import clipped
-from bench.statistics import CONVERSION_PHASES, METRICS, SPEEDUPS, natives, summarize
-from bench.store import load_records
+from bench.statistics import CONVERSION_PHASES, METRICS, SPEEDUPS, summarize
 
 MOST_CASES, MOST_LINES, MOST_KERNELS = 10, 12, 3
 LONGEST_NAME, LONGEST_LINE = 80, 240
@@ -43,47 +42,13 @@ def explained(comparison: Comparison, new: Run) -> Comparison:
     for row in sorted(comparison.rows, key=lambda row: (not row.gates, -ORDER.index(row.outcome))):
         if row.outcome in ("regressed", "improved") and row.reference is not None:
             groups.setdefault((row.series, row.reference), []).append(row)
-    sides = _Sides(new)
+    sides = Sides(new)
     shown = list(groups.items())[:MOST_CASES]
     causes = tuple(_cause(sides, series, reference, rows) for (series, reference), rows in shown)
     return replace(comparison, causes=causes, unexplained=len(groups) - len(shown))
 
 
-@dataclass(frozen=True)
-class Side:
-    """A case of one run, and the native one that it is held against."""
-
-    record: Record
-    native: Record | None
-
-
-class _Sides:
-    """The records of the runs that are looked at, by series; each run is read once."""
-
-    def __init__(self, new: Run) -> None:
-        self._new = new
-        self._known: dict[Path, dict[str, Side]] = {}
-
-    def pair(self, series: str, reference: Path) -> tuple[Side, Side]:
-        """The baseline's case and this run's; a ConfigError where there is none."""
-        sides = [self._read(path).get(series) for path in (reference, self._new.path)]
-        for side, path in zip(sides, (reference, self._new.path), strict=True):
-            if side is None:
-                raise ConfigError(f"{path}: has no record of it")
-        assert sides[0] is not None and sides[1] is not None
-        return sides[0], sides[1]
-
-    def _read(self, path: Path) -> dict[str, Side]:
-        if path not in self._known:
-            records = load_records(path)
-            variants = merged(records)
-            native = natives(variants)
-            found = zip(measurements(records), variants, strict=True)
-            self._known[path] = {m.series_id: Side(r, native.get(r.case.comparison)) for m, r in found}
-        return self._known[path]
-
-
-def _cause(sides: _Sides, series: str, reference: Path, rows: Sequence[Row]) -> Cause:
+def _cause(sides: Sides, series: str, reference: Path, rows: Sequence[Row]) -> Cause:
     metrics = tuple(dict.fromkeys(row.metric for row in rows))
     try:
         old, new = sides.pair(series, reference)
