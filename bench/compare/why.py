@@ -22,6 +22,7 @@ from bench.compare.contributions import (
     stage_parts,
 )
 from bench.compare.differing import machine, versions, what_ran
+from bench.compare.rules import adverse
 from bench.compare.sides import Side, Sides
 from bench.errors import ConfigError
 from bench.history.measured import Run
@@ -33,6 +34,7 @@ from bench.statistics import CONVERSION_PHASES, METRICS, SPEEDUPS, summarize
 MOST_CASES, MOST_LINES, MOST_KERNELS = 10, 12, 3
 LONGEST_NAME, LONGEST_LINE = 80, 240
 LEAST = 0.05  # of the whole's change: a part that moved by less is not named
+SHOWN = 0.25  # of the statistic's change: parts that moved by less, as a share, do not show it
 OF_TIME = {name for name, metric in METRICS.items() if metric.unit in ("ms", "images/s", "x")} | set(SCENARIO_OF)
 
 
@@ -53,7 +55,7 @@ def _cause(sides: Sides, series: str, reference: Path, rows: Sequence[Row]) -> C
     try:
         old, new = sides.pair(series, reference)
         telling = next((row for row in rows if row.metric in OF_TIME), rows[0])
-        lines = reasons(old, new, metrics, slower=telling.outcome == "regressed")
+        lines = reasons(old, new, metrics, _worse_by(telling))
     except (ConfigError, OSError) as error:
         lines = [f"the records cannot be held against each other: {error}"]
     if len(lines) > MOST_LINES:
@@ -62,12 +64,18 @@ def _cause(sides: Sides, series: str, reference: Path, rows: Sequence[Row]) -> C
     return Cause(rows[0].case, metrics, name, tuple(clipped(line, LONGEST_LINE) for line in lines))
 
 
-def reasons(old: Side, new: Side, metrics: Sequence[str], slower: bool) -> list[str]:
-    """All that is found, the largest contributors first."""
+def _worse_by(row: Row) -> float:
+    """As a share of the old value; below 0 where it became better."""
+    assert row.old is not None and row.new is not None
+    return adverse(row.metric, row.old, row.new) / abs(row.old) if row.old else 0.0
+
+
+def reasons(old: Side, new: Side, metrics: Sequence[str], worse: float) -> list[str]:
+    """All that is found of a change by a share, the largest contributors first."""
     timed = bool(OF_TIME & set(metrics))
-    where = [*_times(old.record, new.record, slower)] if timed else []
+    where = [*_times(old.record, new.record, worse)] if timed else []
     if "conversion_s" in metrics:
-        where += _named("phases", phase_parts(old.record, new.record, CONVERSION_PHASES), slower)
+        where += _named("phases", phase_parts(old.record, new.record, CONVERSION_PHASES), worse)
     where += _native(old, new, metrics)
     ran, host = what_ran(old.record, new.record), machine(old.record, new.record) if timed else []
     beneath = versions(old.record, new.record)
@@ -76,21 +84,26 @@ def reasons(old: Side, new: Side, metrics: Sequence[str], slower: bool) -> list[
     return [*where, *ran, *host, *beneath]
 
 
-def _times(old: Record, new: Record, slower: bool) -> Iterator[str]:
-    yield from _named("stages", stage_parts(old, new), slower)
-    yield from _named("under the profiler", profile_parts(old, new), slower)
+def _times(old: Record, new: Record, worse: float) -> Iterator[str]:
+    yield from _named("stages", stage_parts(old, new), worse)
+    yield from _named("under the profiler", profile_parts(old, new), worse)
     parts = kernel_parts(old, new)
-    if parts is not None and (parts.whole.by > 0) == slower:
+    if parts is not None and _shows(parts, worse):
         named = [each for each in parts.ordered() if _matters(each, parts)]
         yield from (_kernel(each, old, new, parts) for each in named[:MOST_KERNELS])
 
 
-def _named(words: str, parts: Parts | None, slower: bool) -> Iterator[str]:
+def _shows(parts: Parts, worse: float) -> bool:
+    by = parts.whole.by
+    return by * worse > 0 and abs(by) >= SHOWN * abs(worse) * parts.whole.old
+
+
+def _named(words: str, parts: Parts | None, worse: float) -> Iterator[str]:
     """The parts that moved the whole, in order; that they do not show the change is said too."""
     if parts is None:
         return
     by = parts.whole.by
-    if not by or (by > 0) != slower:
+    if not _shows(parts, worse):
         yield f"{words}: do not show it, {parts.whole.name} changed by {_ms(by)}"
         return
     first, *rest = parts.ordered()

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bench.blocks import Block, Turn
-from bench.compare import confirm
+from bench.compare import again, confirm
 from bench.compare.comparison import Comparison, Row
 from bench.compare.confirm import as_stored, confirmed
 from bench.compare.rules import rules
@@ -23,8 +23,9 @@ from bench.history.measured import Run, read_run
 from bench.progress import Progress
 from bench.record import Case, Failure, Record
 from bench.sections import BenchmarkSection
+from bench.store import load_records
 from bench.suite import Suite
-from tests.configs import bench, write_config
+from tests.configs import ROOT, bench, write_config
 from tests.factory import make_case, make_environment
 from tests.history.nights import night_record, repeated, write_night
 
@@ -271,7 +272,33 @@ def test_one_process_is_no_second_measurement(tmp_path: Path, monkeypatch: pytes
 
 def test_history_takes_no_notice_of_the_second_measurement(tmp_path: Path, gate: Callable[..., Comparison]) -> None:
     gate([night_record(10.0)], [night_record(10.5)], lambda case: night_record(99.0, case=case))
-    (again,) = (tmp_path / "results").glob("*/*/again/suite.json")
-    assert json.loads(again.read_text(encoding="utf-8"))["cases"]
+    (second,) = (tmp_path / "results").glob("*/*/again/suite.json")
+    assert json.loads(second.read_text(encoding="utf-8"))["cases"]
     index = Index(tmp_path / "results").refresh()
     assert [each.nights for each in index.series()] == [2]
+
+
+def test_real_workers_take_turns_with_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the null backend, which heeds no engine; the baseline's record is made too good to be kept up with."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setattr(again, "_engine", lambda *_: again.Kept("e1", None))
+    quiet = {name: {"gate": False} for name in ("compute_ms", "throughput_fps", "p99_latency_ms", "fallbacks")}
+    section = {"rules": {METRIC: {"absolute": 0}, **quiet}, "confirm_processes": 2}
+    config = write_config({"name": "suite", "benchmark_config.telemetry": False, "compare_config": section})
+    assert bench("test", config).exit_code == 0
+    (run,) = Path("results/suite").iterdir()
+    (record,) = (path for path in run.glob("*.json") if path.name != "suite.json")
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["latency"]["times_ns"] = [1] * len(content["latency"]["times_ns"])
+    record.write_text(json.dumps(content), encoding="utf-8")
+    outcome = bench("test", config, "--baseline", str(run))
+    (newest,) = (path for path in Path("results/suite").iterdir() if path != run)
+    records = load_records(newest / "again")
+    assert sorted(each.case.id for each in records) == [
+        f"resnet50-FP32-b1{end}" for end in ("", "-baseline", "-baseline-repeat2", "-repeat2")
+    ]
+    assert all(len(each.blocks) == 20 and each.not_interleaved is None for each in records)
+    (told,) = json.loads((newest / "suite.json").read_text(encoding="utf-8"))["again"]
+    assert "2 pairs of processes" in (newest / "baseline.md").read_text(encoding="utf-8")
+    assert (outcome.exit_code, told["settled"]) in ((3, "undecided"), (1, "confirmed"))

@@ -82,6 +82,11 @@ def test_stages_that_do_not_show_it_are_said_not_to(tmp_path: Path) -> None:
     assert found[0] == "stages: do not show it, an inference changed by -0.100 ms"
 
 
+def test_stages_that_hardly_moved_are_said_not_to_show_it(tmp_path: Path) -> None:
+    found = pair(tmp_path, {"stages": stages()}, {"stages": stages(compute=2.01)})
+    assert found[0] == "stages: do not show it, an inference changed by +0.010 ms"
+
+
 def test_an_improvement_is_explained_as_well(tmp_path: Path) -> None:
     found = pair(tmp_path, {"stages": stages()}, {"stages": stages(compute=1.6)}, slower=0.8)
     assert found[0] == "stages: compute -0.400 ms of -0.400 ms"
