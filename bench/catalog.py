@@ -49,6 +49,11 @@ def cache_dir() -> Path:
     return Path(os.environ.get("BENCH_CACHE") or default)
 
 
+def conversions_dir() -> Path:
+    """Where conversions are kept."""
+    return cache_dir() / "conversions"
+
+
 def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
     cards = names(kind)
     if name not in cards:

@@ -39,5 +39,11 @@ class CompareSection(Section):
     false_alarms: float = Field(
         0.01, gt=0, lt=0.5, description="History: share of nights that may be flagged with no change at all. Ours."
     )
+    confirm_processes: int = Field(
+        5,
+        ge=0,
+        description="`--baseline` of `bench test`: what became worse is measured again in so many fresh processes, in "
+        "turn with the baseline's engine where that is kept, before it counts. At least 2; 0: it counts at once. Ours.",
+    )
     nights: int = Field(20, ge=2, description="History: the last so many sound nights are the baseline. Ours.")
     least_nights: int = Field(8, ge=3, description="History: with fewer, a case is inconclusive. Ours.")

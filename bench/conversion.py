@@ -158,6 +158,7 @@ class Conversion(Part):
     engine_builds_while_timed: int | None = None
     cached: bool | None = None  # True: converted and built earlier; None: not from a cache
     cache_reason: str = ""  # why there was nothing in the cache
+    cache_entry: str | None = None  # its name there; None: not kept, or a record of an earlier version
     seconds: dict[str, float] = {}  # of convert, calibrate, build and save, when it was made
     warnings: tuple[str, ...] = ()
     build_warnings: tuple[str, ...] = ()  # lines of the log, when it was made: engines that did not come to be

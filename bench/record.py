@@ -133,6 +133,7 @@ class Optimization(Part):
     use_function_backup: bool = True
     strict: bool = True
     use_conversion_cache: bool = True
+    kept_conversion: str | None = None  # an entry of the cache, to be run as it is
     call: Literal["function", "eager", "auto"] = "function"
     calib_batch_size: int = 1
     num_calib_images: int | None = None
@@ -176,6 +177,7 @@ class Case(Part):
     lock_gpu_clocks: tuple[int, int] | Literal[True] | None = None  # lowest, highest MHz; True: the base clock
     scratch_dir: str = ""
     keep_profile: bool = False
+    wrap_session: str | None = None  # package.module:function, that gives a session in place of the backend's
     artifacts_dir: str = ""  # where what is kept beside the record goes; none: nothing is kept
     load_dir: str = ""  # where LoadGen's logs go; none: they are not kept
     tf_cpp_vmodule: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 from bench.catalog import dataset_card
 from bench.data_home import resolve_dataset
 from bench.errors import ConfigError
+from bench.functions import load_function
 from bench.load.resolve import resolve_loads
 from bench.load.result import Load
 from bench.optimizations import resolve_optimization
@@ -18,6 +19,7 @@ from bench.sections import BenchmarkSection, Config
 from bench.sources import Problem, about, resolve_model
 from bench.sources import plain as plain
 
+WRAPPER = ("session",)  # what a function that wraps a session is called with
 # What a case's id and its comparison's title say without being asked.
 SHOWN_IN_ID = {
     "model_config.model_name", "optimization_config.precision_mode", "benchmark_config.batch_size",
@@ -39,6 +41,7 @@ def resolve_case(config: Config, values: Mapping[str, Any], path: Path) -> Case:
         raise (error if text.startswith(f"{path}: ") else type(error)(f"{path}: {text}")) from error
     _check_format(model, dataset, problem)
     _check_duration(config.benchmark, problem)
+    _check_wrapper(config.benchmark, problem)
     shape = config.benchmark.image_shape or published_shape
     _check_shape(shape, config.benchmark, optimization, dataset, problem)
     load = resolve_loads(config.benchmark, optimization, shape, values, problem)
@@ -89,6 +92,7 @@ def _assemble(
         telemetry_period_s=benchmark.telemetry_period_s,
         lock_gpu_clocks=benchmark.lock_gpu_clocks or None,
         keep_profile=benchmark.keep_profile,
+        wrap_session=benchmark.wrap_session,
         tf_cpp_vmodule=benchmark.tf_cpp_vmodule,
         output_path=benchmark.output_path,
     )
@@ -156,6 +160,15 @@ def _check_duration(benchmark: BenchmarkSection, problem: Problem) -> None:
     low, high = benchmark.min_duration_s, benchmark.max_duration_s
     if benchmark.num_iterations is None and low > high:
         raise problem("benchmark_config.min_duration_s", f"{low:g}: longer than max_duration_s, {high:g}")
+
+
+def _check_wrapper(benchmark: BenchmarkSection, problem: Problem) -> None:
+    if benchmark.wrap_session is None:
+        return
+    try:
+        load_function(benchmark.wrap_session, WRAPPER)
+    except ConfigError as error:
+        raise problem("benchmark_config.wrap_session", str(error)) from error
 
 
 def _check_shape(

@@ -21,6 +21,7 @@ from bench.blocks import Turn
 from bench.conversion import Conversion
 from bench.environment import collect
 from bench.errors import ConversionError, ModelError
+from bench.functions import load_function
 from bench.inputs.cases import (
     calibration_batches,
     calibration_items,
@@ -76,7 +77,7 @@ def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
             report.part("environment", collect(backend.environment()))
             preparation = _prepare(case, backend, workdir, phase, report)
             metric = _metric(case, preparation.signature)
-        with backend.open(preparation) as session:
+        with _opened(backend, preparation) as session:
             conversion = _with_calibration(session.conversion, preparation)
             report.part("conversion", conversion)
             report.part("call", session.call)
@@ -90,6 +91,15 @@ def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
                 report.part("blocks", [take_turn(session, timed.batches, turn) for turn in turns])
             report.part("peak_gpu_bytes", session.peak_gpu_bytes())
     report.part("peak_host_bytes", _peak_host_bytes())
+
+
+def _opened(backend: Backend, preparation: Preparation) -> Session:
+    """The backend's session, or what the user's own function gives in its place."""
+    session, wrapper = backend.open(preparation), preparation.case.wrap_session
+    if wrapper is None:
+        return session
+    wrapped: Session = load_function(wrapper, ("session",))(session)
+    return wrapped
 
 
 def _prepare(

@@ -222,6 +222,12 @@ class BenchmarkSection(TelemetryKeys, OutputKeys, SyntheticKeys, LoadKeys, Timin
         pattern=r"^[A-Za-z0-9_]+=\d+(,[A-Za-z0-9_]+=\d+)*$",
         description="TensorFlow's own logging in the case's log, as TF_CPP_VMODULE: `segment=2,convert_graph=1`. Ours.",
     )
+    wrap_session: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$",
+        description="A function of your own, `package.module:function`, that takes the session and gives one in its "
+        "place, such as one that waits: docs/nightly.md. Ours.",
+    )
 
 
 class Config(Section):

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,6 +29,9 @@ from bench.sitting import Sitting, begun, find_run, hold, look_back
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
+
+if TYPE_CHECKING:
+    from bench.compare.comparison import Comparison
 
 
 def test(
@@ -206,19 +209,29 @@ def _compare(
 ) -> str:
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
     from bench.compare.baseline import compare
-    from bench.compare.stored import keep
+    from bench.compare import stored
+    from bench.compare.confirm import as_stored, confirmed
     from bench.compare.table import markdown, show
-    from bench.history.measured import read_run
+    from bench.compare.why import explained
+    from bench.history.measured import Run, read_run
+
+    def judge(run: Run) -> Comparison:
+        return compare(against.baseline, run, against.results, against.acknowledged, plan.suite.compare)
+
+    def keep(found: Comparison) -> str:
+        reached = worst([outcome, found.verdict])
+        _save_suite(plan, records, checks, reached, as_stored(found))
+        stored.keep(run, found)
+        replace_atomic(run / "baseline.md", markdown(found).encode())
+        return reached
 
     run = plan.sitting.run
-    found = compare(against.baseline, read_run(run), against.results, against.acknowledged, plan.suite.compare)
-    outcome = worst([outcome, found.verdict])
-    flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
-    _save_suite(plan, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
-    keep(run, found)
-    replace_atomic(run / "baseline.md", markdown(found).encode())
+    new = read_run(run)
+    found = judge(new)
+    keep(found)  # what counts if the second measurement is cut off
+    found = explained(confirmed(found, plan.suite, new, judge, console), new)
     show(console, found)
-    return outcome
+    return keep(found)
 
 
 def _save_suite(

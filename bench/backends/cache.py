@@ -48,6 +48,7 @@ _HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")  # its first digits are e
 class Entry:
     """A converted model that is kept; its folder is to be read, never written to."""
 
+    name: str  # by which `find` gives it again
     folder: Path
     notes: dict[str, Any]  # what its builder returned, as JSON gives it back
     hit: bool
@@ -81,6 +82,15 @@ class ConversionCache:
             found = self._look_up(name, key)
             return found if isinstance(found, Entry) else self._make(name, key, build, reason=found)
 
+    def has(self, name: str) -> bool:
+        """Whether an entry is there; whether it is whole, `find` tells."""
+        return (self._entries / name).is_dir()
+
+    def find(self, name: str) -> Entry | str:
+        """The entry of a name, whatever its key, or why there is none."""
+        with self._locked(name):
+            return self._look_up(name, {}) if self.has(name) else "it is no longer kept"
+
     def close(self) -> None:
         """Let the entries that were given be evicted."""
         while self._held:
@@ -97,7 +107,7 @@ class ConversionCache:
             except (_Corrupt, OSError) as error:
                 return f"corrupt: {error}"
             self._hold(name)
-            return Entry(folder / _FILES, kept["notes"], hit=True, reason="")
+            return Entry(name, folder / _FILES, kept["notes"], hit=True, reason="")
 
     def _make(self, name: str, key: Key, build: Build, reason: str) -> Entry:
         scratch, folder = self._scratch / name, self._entries / name
@@ -115,7 +125,7 @@ class ConversionCache:
                 self._evict(name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return Entry(folder / _FILES, notes, hit=False, reason=reason)
+        return Entry(name, folder / _FILES, notes, hit=False, reason=reason)
 
     def _missing(self, key: Key) -> str:
         """What differs from the nearest entry of the same model; of equally near ones, the one used last."""

@@ -15,7 +15,7 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.availability import missing_for_tf_trt
 from bench.backends.base import Preparation
-from bench.backends.cache import KIND, MODEL, ConversionCache, content_sha256
+from bench.backends.cache import KIND, MODEL, ConversionCache, Entry, content_sha256
 from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, choose_call, load, set_up
 from bench.backends.tftrt_convert import (
     Converter,
@@ -29,7 +29,7 @@ from bench.backends.tftrt_convert import (
     write_tables,
 )
 from bench.backends.tftrt_report import describe
-from bench.catalog import cache_dir
+from bench.catalog import conversions_dir
 from bench.conversion import Call, Conversion
 from bench.environment import gpus_and_driver, packages
 from bench.errors import BackendUnavailable, ConversionError
@@ -69,10 +69,12 @@ class TfTrtBackend(TensorFlowBackend):
 
     def open(self, preparation: Preparation) -> TfTrtSession:
         """Convert, calibrate, build and save, unless that has been done; then reload."""
-        cache = ConversionCache(cache_dir() / "conversions") if preparation.optimization.use_conversion_cache else None
+        optimization = preparation.optimization
+        from_cache = optimization.use_conversion_cache or optimization.kept_conversion is not None
+        cache = ConversionCache(conversions_dir()) if from_cache else None
         folder, conversion = _converted(preparation, cache)
-        if preparation.optimization.output_path:
-            _keep(folder / SAVED, Path(preparation.optimization.output_path))
+        if optimization.output_path:
+            _keep(folder / SAVED, Path(optimization.output_path))
         with preparation.phase("reload"):
             loaded = load(folder / SAVED)
             function, call = choose_call(loaded.signatures[preparation.signature.key], preparation)
@@ -118,11 +120,23 @@ def _converted(preparation: Preparation, cache: ConversionCache | None) -> tuple
     if cache is None:
         notes = _make(preparation, None, preparation.workdir)
         return preparation.workdir, Conversion.model_validate(notes)
+    if preparation.optimization.kept_conversion is not None:
+        return _kept(cache, preparation.optimization.kept_conversion)
     with preparation.phase("load"):
         key = _key(preparation)
-    entry = cache.get(key, lambda folder: _make(preparation, cache, folder))
-    conversion = Conversion.model_validate(entry.notes)
-    return entry.folder, conversion.model_copy(update={"cached": entry.hit, "cache_reason": entry.reason})
+    return _known(cache.get(key, lambda folder: _make(preparation, cache, folder)))
+
+
+def _kept(cache: ConversionCache, name: str) -> tuple[Path, Conversion]:
+    entry = cache.find(name)
+    if isinstance(entry, str):
+        raise ConversionError(f"{cache.folder}: conversion {name}: {entry}")
+    return _known(entry)
+
+
+def _known(entry: Entry) -> tuple[Path, Conversion]:
+    found = {"cached": entry.hit, "cache_reason": entry.reason, "cache_entry": entry.name}
+    return entry.folder, Conversion.model_validate(entry.notes).model_copy(update=found)
 
 
 def _make(preparation: Preparation, cache: ConversionCache | None, folder: Path) -> dict[str, Any]:

@@ -47,12 +47,13 @@ def _compare(
 
     from bench.compare import baseline as sides
     from bench.compare import table
+    from bench.compare.why import explained
     from bench.config import parse, read_json
     from bench.verdict import exit_code
 
     section = None if config is None else parse(read_json(config), str(config)).compare
     new = sides.find_candidate(candidate, results, suite)
-    found = sides.compare(baseline, new, results, acknowledged, section)
+    found = explained(sides.compare(baseline, new, results, acknowledged, section), new)
     if as_markdown:
         print(table.markdown(found), end="")
     else:

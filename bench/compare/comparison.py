@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from bench.compare.rules import Judged, adverse
@@ -12,6 +13,8 @@ from bench.history.measured import Measurement
 from bench.history.series import Key
 
 Outcome = Literal["passed", "improved", "inconclusive", "regressed", "broken"]
+Against = Literal["", "run", "history", "golden", "bound"]
+Settled = Literal["", "confirmed", "not confirmed", "undecided"]
 ORDER: tuple[Outcome, ...] = ("passed", "improved", "inconclusive", "regressed", "broken")
 
 
@@ -31,6 +34,10 @@ class Row:
     threshold: str = ""  # in words
     rule: str = ""  # where the threshold comes from
     gates: bool = True
+    reference: Path | None = None  # the run that stands for the baseline where records are looked at
+    against: Against = ""  # whose tolerance applied; a "bound" is on the value itself
+    second: float | None = None  # the value when it was measured again
+    settled: Settled = ""  # what the second measurement said
 
     @property
     def change(self) -> float | None:
@@ -38,6 +45,21 @@ class Row:
         if self.old is None or self.new is None or not self.old:
             return None
         return self.new / self.old - 1
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether it became worse, or breaks a bound, and that counts."""
+        return self.outcome == "regressed" and self.gates
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why one case became worse, or better: what was found, the largest contributors first."""
+
+    case: str
+    metrics: tuple[str, ...]  # that changed
+    reference: str  # the run that it was held against
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -51,6 +73,8 @@ class Comparison:
     vanished: tuple[str, ...] = ()
     environment: tuple[tuple[str, str, str], ...] = ()  # what differs: name, there, here
     remarks: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    unexplained: int = 0  # further cases that changed
 
     @property
     def verdict(self) -> Outcome:
@@ -64,8 +88,9 @@ class Comparison:
 
     @property
     def flagged(self) -> tuple[tuple[str, str], ...]:
-        """Series and statistics that became worse: not what breaks a bound, as it may have done before."""
-        rows = (row for row in self.rows if row.outcome == "regressed" and row.gates and row.old is not None)
+        """Series and statistics that became worse, or may have: not what breaks a bound, as it may have done before."""
+        worse = (row for row in self.rows if row.is_flagged or (row.gates and row.settled == "undecided"))
+        rows = (row for row in worse if row.old is not None)
         return tuple((row.series, row.metric) for row in rows)
 
 
@@ -130,13 +155,13 @@ def bounds(measurement: Measurement, judged: Iterable[Judged]) -> list[Row]:
                 Row(
                     measurement.name, measurement.series_id, each.metric, "inconclusive" if doubt else "regressed",
                     f"not valid: {doubt}" if doubt else "", None, value, threshold=broken, rule=each.source,
-                    gates=each.gates,
+                    gates=each.gates, against="bound",
                 )
             )  # fmt: skip
     return rows
 
 
-def outcome_of(judged: Judged, old: float, new: float, against: str) -> Outcome:
+def outcome_of(judged: Judged, old: float, new: float, against: Against) -> Outcome:
     """What a change comes to by its threshold alone."""
     worse, threshold = adverse(judged.metric, old, new), judged.threshold(old, against)
     if worse > threshold:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from pathlib import Path
 
 from bench.compare.comparison import (
     Comparison,
@@ -39,6 +40,7 @@ class Candidate:
     prediction: Prediction
     before: float | None = None  # the night before's value
     earlier: Prediction | None = None  # of tonight and the night before, from those before both
+    reference: Path | None = None  # the last of the nights that it is held against
 
     def chance(self, sign: int = 1) -> float:
         """Of what was seen or worse, if nothing changed; with a sign of -1, of what was seen or better."""
@@ -76,11 +78,11 @@ class History:
         since = self._start(self._about(metric))
         return [n for n in self.nights[since:] if n.is_sound and metric in n.values and metric not in n.doubts]
 
-    def baseline(self, metric: str) -> list[float]:
-        """Their values; a night that was found worse counts if the new level was accepted later."""
+    def usual(self, metric: str) -> list[Night]:
+        """Those that are a baseline; a night that was found worse is if the new level was accepted later."""
         until = max((each.on for each in self._about(metric) if each.on is not None), default=date.min)
         return [
-            night.value(metric)
+            night
             for night in self.sound(metric)
             if (night.run, metric) not in self.flagged or night.started.date() <= until
         ]
@@ -140,7 +142,7 @@ def _of_case(
         return [*limits, _no_nights(measurement, before)]
     flagged = index.flagged(measurement.series_id)
     history = History(measurement.series_id, nights, flagged, acknowledged, new.name)
-    found = (_against_nights(measurement, each, history, section) for each in judged)
+    found = (_against_nights(measurement, each, history, section, index.results) for each in judged)
     return [*limits, *(each for each in found if each is not None)]
 
 
@@ -156,17 +158,18 @@ def _no_nights(measurement: Measurement, before: Run | None) -> Row:
 
 
 def _against_nights(
-    measurement: Measurement, judged: Judged, history: History, section: CompareSection
+    measurement: Measurement, judged: Judged, history: History, section: CompareSection, results: Path
 ) -> Candidate | Row | None:
     """What is to be judged with all others; a row of what is judged alone; None of what no rule is about."""
     metric, value = judged.metric, measurement.value(judged.metric)
     if not judged.text("history"):
         return None
-    values = history.baseline(metric)[-section.nights :]
+    usual = history.usual(metric)[-section.nights :]
+    values = [night.value(metric) for night in usual]
     if value is None and not values:
         return None
     row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
-              threshold=judged.text("history"), gates=judged.gates)  # fmt: skip
+              threshold=judged.text("history"), gates=judged.gates, against="history")  # fmt: skip
     if value is None:
         return replace(row, note="this run does not have it, and the nights before do")
     if metric in measurement.doubts:
@@ -176,9 +179,11 @@ def _against_nights(
     if judged.rule.history is not None and min(*values, value) > 0:
         last = history.sound(metric)[-1]
         before = last.value(metric) if last is history.nights[-1] else None
-        return candidate(measurement, judged, value, values, before)
-    usual = sorted(values)[len(values) // 2]
-    return replace(row, outcome=outcome_of(judged, usual, value, "history"), old=usual)
+        found = candidate(measurement, judged, value, values, before)
+        return replace(found, reference=results / usual[-1].run)
+    middle = sorted(values)[len(values) // 2]
+    outcome = outcome_of(judged, middle, value, "history")
+    return replace(row, outcome=outcome, old=middle, reference=results / usual[-1].run)
 
 
 def candidate(
@@ -222,6 +227,8 @@ def _gated(candidate: Candidate, is_worse: bool, is_better: bool, share: float) 
         threshold=usual if reach > least else f"{judged.text('history')}: the least that matters",
         rule=judged.source,
         gates=judged.gates,
+        reference=candidate.reference,
+        against="history",
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bench.compare.comparison import (
+    Against,
     Comparison,
     Pair,
     Row,
@@ -22,10 +23,11 @@ from bench.compare.rules import Judged
 from bench.history.measured import Measurement, Run
 
 
-def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: str = "run") -> Comparison:
+def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: Against = "run") -> Comparison:
     """`new` against `old`; `against` names the tolerance: of a "run", or of the "golden" one."""
     pairs = match(old.measurements, new.measurements)
-    rows = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
+    found = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
+    rows = [replace(row, reference=old.path) if row.old is not None else row for row in found]
     gone = tuple(pair.old.name for pair in pairs if pair.new is None and pair.old is not None)
     return Comparison(
         baseline=f"{'golden: ' if against == 'golden' else ''}{old.name}",
@@ -38,7 +40,7 @@ def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: str = "r
     )
 
 
-def _rows(old: Measurement | None, new: Measurement, judged: Sequence[Judged], against: str) -> list[Row]:
+def _rows(old: Measurement | None, new: Measurement, judged: Sequence[Judged], against: Against) -> list[Row]:
     broken = broken_row(new)
     if broken is not None:
         return [broken]
@@ -54,14 +56,14 @@ def _rows(old: Measurement | None, new: Measurement, judged: Sequence[Judged], a
     return [*limits, *(row for row in rows if row is not None)]
 
 
-def _row(old: Measurement, new: Measurement, judged: Judged, against: str) -> Row | None:
+def _row(old: Measurement, new: Measurement, judged: Judged, against: Against) -> Row | None:
     """None where neither has the statistic, or no tolerance is about it."""
     metric = judged.metric
     before, now = old.value(metric), new.value(metric)
     if (before is None and now is None) or not judged.text(against):
         return None
     row = Row(new.name, new.series_id, metric, "inconclusive", old=before, new=now, threshold=judged.text(against),
-              rule=judged.source, gates=judged.gates)  # fmt: skip
+              rule=judged.source, gates=judged.gates, against=against)  # fmt: skip
     if before is None or now is None:
         return replace(row, note=f"{'the baseline' if before is None else 'this run'} does not have it")
     interval = between_processes(old.values[metric], new.values[metric])

@@ -29,7 +29,7 @@ def show(console: Console, comparison: Comparison) -> None:
         table.add_row(*(Text(cell) for cell in cells(row)), style=STYLES.get(row.outcome, ""))
     if comparison.rows:
         console.print(table)
-    for line in remarks(comparison):
+    for line in (*remarks(comparison), *why(comparison)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Verdict of the comparison: {comparison.verdict}", style="bold", markup=False)
 
@@ -41,6 +41,8 @@ def markdown(comparison: Comparison) -> str:
     parts = [f"## {SYMBOLS[comparison.verdict]} {comparison.verdict}", escape(title(comparison))]
     if changed:
         parts.append(_table(changed))
+    if comparison.causes:
+        parts.append("### Why\n\n" + "\n".join(map(_bullet, why(comparison))))
     parts += [f"- {escape(line)}" for line in remarks(comparison)]
     if same:
         parts.append(f"<details><summary>{len(same)} unchanged</summary>\n\n{_table(same)}\n\n</details>")
@@ -93,6 +95,22 @@ def remarks(comparison: Comparison) -> list[str]:
         differing = [*differing[:MOST_REMARKS], f"and {len(differing) - MOST_REMARKS} more"]
     lines += [f"Environment differs: {line}" for line in differing]
     return [plain(line) for line in (*lines, *comparison.remarks)]
+
+
+def why(comparison: Comparison) -> list[str]:
+    """The causes of what changed, a line for each case and, indented, for each contributor."""
+    lines = []
+    for cause in comparison.causes:
+        lines.append(f"Why {cause.case} changed in {', '.join(cause.metrics)}, held against {cause.reference}:")
+        lines += [f"  {line}" for line in cause.lines]
+    if comparison.unexplained:
+        lines.append(f"Not looked into: {comparison.unexplained} more cases that changed")
+    return [plain(line) for line in lines]
+
+
+def _bullet(line: str) -> str:
+    text = line.lstrip()
+    return f"{' ' * (len(line) - len(text))}- {escape(text)}"
 
 
 def _number(value: float | None, metric: str) -> str:

@@ -81,7 +81,7 @@ def measured_run(path: Path, suite: Mapping[str, Any], records: Sequence[Record]
         started=min(started) if started else _time_of(path),
         verdict=str(suite.get("verdict", "broken")),
         measurements=tuple(_with_missing(suite, measurements(records), records)),
-        covariates=_covariates(records),
+        covariates={**_covariates(records), **_wrapped(records)},
         config=suite.get("config") or {},
         flagged=frozenset((each["series"], each["metric"]) for each in suite.get("flagged", ())),
         whole=bool(suite.get("whole", True)),
@@ -97,6 +97,12 @@ def _covariates(records: Sequence[Record]) -> dict[str, str]:
     found = [covariates(environment) for environment in first.values()]
     values = {name: dict.fromkeys(each[name] for each in found if name in each) for each in found for name in each}
     return {name: " and ".join(each) for name, each in values.items()}
+
+
+def _wrapped(records: Sequence[Record]) -> dict[str, str]:
+    """Whose session is not the backend's own: the user's function may do anything with it."""
+    found = dict.fromkeys(record.case.wrap_session for record in records if record.case.wrap_session is not None)
+    return {"session wrapped by": ", ".join(found)} if found else {}
 
 
 def measurements(records: Sequence[Record]) -> tuple[Measurement, ...]:

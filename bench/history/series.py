@@ -17,7 +17,7 @@ from bench.record import Case, Environment, Record
 
 # What leaves the figures alone, or lies elsewhere on another machine.
 NO_PART_OF_A_MODEL = frozenset({"path", "frozen_path", "published"})
-HOW_IT_WAS_MADE = frozenset({"requested_backend", "output_path", "strict", "use_conversion_cache"})
+HOW_IT_WAS_MADE = frozenset({"requested_backend", "output_path", "strict", "use_conversion_cache", "kept_conversion"})
 OF_A_DATASET = frozenset({"name", "format", "mean", "deviation"})
 OF_THE_CASE = ("batch_size", "image_shape", "num_images", "seed", "load")
 UNKNOWN = "unknown"

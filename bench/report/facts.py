@@ -42,6 +42,7 @@ def case_facts(record: Record) -> Facts:
             ("backend", _backend(optimization.backend, optimization.requested_backend)),
             ("precision", optimization.precision_mode),
             *_settings(optimization),
+            ("session wrapped by", case.wrap_session),
             *edit_facts(record.edits),
             ("dataset", case.dataset.name),
             ("calibration", None if case.calibration is None else case.calibration.name),

@@ -184,6 +184,24 @@ def test_of_equally_near_entries_the_last_used_is_compared(cache: ConversionCach
     assert cache.get(KEY, build).reason == "driver: 1 -> 535.104.05"
 
 
+def test_an_entry_is_found_by_its_name_whatever_its_key(cache: ConversionCache) -> None:
+    made = cache.get(KEY, build)
+    found = cache.find(made.name)
+    assert isinstance(found, Entry) and (found.folder, found.notes, found.hit) == (made.folder, made.notes, True)
+    assert cache.has(made.name) and not cache.has("nothing")
+    assert cache.find("nothing") == "it is no longer kept"
+    (made.folder / "saved_model.pb").write_bytes(b"other")
+    assert str(cache.find(made.name)).startswith("corrupt: saved_model.pb differs")
+
+
+def test_an_entry_that_was_found_is_not_evicted(tmp_path: Path) -> None:
+    cache = ConversionCache(tmp_path / "small", limit_bytes=MIB)
+    name = another("first", cache).name
+    assert isinstance(cache.find(name), Entry)
+    cache.get({"model": "second"}, sized(MIB))
+    assert cache.has(name)
+
+
 def truncate(entry: Path) -> None:
     os.truncate(entry / "files" / "saved_model.pb", 10)
 

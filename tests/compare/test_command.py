@@ -94,7 +94,11 @@ def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
     """First there is none; then one that took no time at all, which nothing can keep up with."""
     quiet = ("compute_ms", "throughput_fps", "p99_latency_ms", "fallbacks")
     rules = {"median_latency_ms": {"absolute": 0}, **{name: {"gate": False} for name in quiet}}
-    changes = {"name": "suite", "benchmark_config.telemetry": False, "compare_config": {"rules": rules}}
+    changes = {
+        "name": "suite",
+        "benchmark_config.telemetry": False,
+        "compare_config": {"rules": rules, "confirm_processes": 2},
+    }
     config = write_config(changes)
     first = bench("test", config, "--baseline", "latest")
     assert first.exit_code == 3 and "no earlier run of suite suite" in first.stdout
@@ -108,6 +112,8 @@ def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
     (newest,) = (path for path in Path("results/suite").iterdir() if path != run)
     suite = json.loads((newest / "suite.json").read_text(encoding="utf-8"))
     assert suite["verdict"] == "regressed" and [each["metric"] for each in suite["flagged"]] == ["median_latency_ms"]
+    assert [each["settled"] for each in suite["again"]] == ["confirmed"]
+    assert len(list((newest / "again").glob("resnet50*.json"))) == 2
     assert "regressed" in (newest / "baseline.md").read_text(encoding="utf-8")
 
 

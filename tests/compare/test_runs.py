@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.compare.comparison import Comparison, Outcome, Row
+from bench.compare.comparison import Against, Comparison, Outcome, Row
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
 from bench.compare_section import CompareSection
@@ -22,7 +22,7 @@ from tests.history.nights import night_record, repeated, write_night
 
 def compare(
     tmp_path: Path, old: Sequence[Record], new: Sequence[Record], rule: Mapping[str, Any] | None = None,
-    against: str = "run", **ending: Any,
+    against: Against = "run", **ending: Any,
 ) -> Comparison:  # fmt: skip
     section = CompareSection.model_validate({"rules": rule or {}})
     before = read_run(write_night(tmp_path, 0, old))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.graphs.report import builds
+from bench.launch import run_worker
 from bench.record import Record
 from bench.statistics import summarize
 from bench.verdict import broken_because
@@ -115,6 +116,20 @@ def test_a_second_run_converts_nothing_and_is_sooner_at_its_first_inference(firs
     assert CONVERTING - {"calibrate"} <= phases(first[1])
     took = [sum(p.seconds for p in ran[1].phases if p.name in CONVERTING | {"reload"}) for ran in (first, again)]
     assert took[1] < took[0] / 5
+
+
+def test_a_kept_engine_runs_by_its_name(run_one: Any, first: Ran) -> None:
+    """As Gate B has it run, beside what the config now makes of the model."""
+    conversion = first[1].conversion
+    assert conversion is not None and conversion.cache_entry is not None
+    kept = first[1].case.optimization.model_copy(update={"kept_conversion": conversion.cache_entry})
+    case = first[1].case.model_copy(update={"optimization": kept, "keep_profile": False})
+    record = run_worker(case, first[2] / "kept.log", lambda *_: None)
+    assert record.failure is None and record.conversion is not None
+    assert record.conversion.cache_entry == conversion.cache_entry and record.conversion.engine_executions
+    gone = case.model_copy(update={"optimization": kept.model_copy(update={"kept_conversion": "gone"})})
+    failed = run_worker(gone, first[2] / "gone.log", lambda *_: None)
+    assert failed.failure is not None and "it is no longer kept" in failed.failure.message
 
 
 def test_a_shape_that_no_profile_matches_is_broken_with_the_reason(run_one: Any) -> None:

@@ -1,0 +1,203 @@
+"""Gate B: what a comparison flags is measured again, in fresh processes, before it counts.
+
+The new values alone are judged as the first were. Where each process took turns with a twin on the baseline's engine,
+the ratios of the two say more: whatever the machine does now is in both, so that they tell the model from the machine.
+What both say is kept: the first values in the run, the second in its folder `again/`, which no history reads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from rich.console import Console
+
+from bench.compare.again import Plan, plan
+from bench.compare.comparison import Comparison, Outcome, Row, Settled
+from bench.compare.rules import Judged, rules
+from bench.compare.sides import Sides
+from bench.errors import StoreError
+from bench.history.measured import Measurement, Run, measurements
+from bench.progress import Progress
+from bench.record import Record
+from bench.report.words import counted
+from bench.running import run_cases
+from bench.sitting import Sitting, begun
+from bench.store import save_suite
+from bench.suite import Suite
+from bench.turns import paired_speedups
+
+FOLDER = "again"  # in the run's
+SURE = 0.99  # one-sided
+PAIRED = {
+    "median_latency_ms": "speedup", "avg_latency_ms": "speedup", "compute_ms": "compute_speedup",
+    "throughput_fps": "throughput_speedup",
+}  # fmt: skip
+OUTCOMES: Mapping[Settled, Outcome] = {
+    "confirmed": "regressed", "undecided": "inconclusive", "not confirmed": "passed",
+}  # fmt: skip
+Judge = Callable[[Run], Comparison]
+
+
+@dataclass(frozen=True)
+class InTurn:
+    """By what share a statistic is worse than on the baseline's engine, measured in turn; with a one-sided bound."""
+
+    worse: float
+    at_least: float
+    processes: int
+
+
+def confirmed(found: Comparison, suite: Suite, new: Run, judge: Judge, console: Console) -> Comparison:
+    """The comparison after a second measurement of what it flagged; `judge` holds a run against the same baseline."""
+    processes = suite.compare.confirm_processes
+    flagged = [row for row in found.rows if row.is_flagged]
+    if not flagged or not processes:
+        return found
+    planned = plan(flagged, suite.cases, Sides(new), processes)
+    names = list(dict.fromkeys(row.case for row in flagged))
+    console.print(
+        f"Measured again before it counts: {', '.join(names)}; {processes} processes each",
+        markup=False, highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    folder = _made(new.path)
+    records = _measure(planned, suite, folder, console)
+    again = judge(_with_second(new, [records[case.id] for case in planned.cases if case.id not in planned.of_twins]))
+    judged = {each.metric: each for each in rules(suite.compare)}
+    rows = [
+        _settle(row, again, judged[row.metric], in_turn(row, planned, records)) if row.is_flagged else row
+        for row in found.rows
+    ]
+    return replace(found, rows=tuple(rows), remarks=(*found.remarks, *_remarks(planned, records, folder)))
+
+
+def as_stored(comparison: Comparison) -> dict[str, Any]:
+    """What a run keeps of a comparison: what was found worse, and what became of it when it was measured again."""
+    again = [
+        {"case": row.case, "metric": row.metric, "against": row.against, "first": row.new, "second": row.second,
+         "settled": row.settled}
+        for row in comparison.rows if row.settled
+    ]  # fmt: skip
+    return {
+        "baseline": comparison.baseline,
+        "flagged": [{"series": series, "metric": metric} for series, metric in comparison.flagged],
+        **({"again": again} if again else {}),
+    }
+
+
+def _made(run: Path) -> Path:
+    """A new folder in the run's; what was cut off earlier keeps its own."""
+    folder = next(path for n in count(1) if not (path := run / (FOLDER if n == 1 else f"{FOLDER}-{n}")).exists())
+    try:
+        folder.mkdir()
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot be made: {error.strerror}") from error
+    return folder
+
+
+def _measure(planned: Plan, suite: Suite, folder: Path, console: Console) -> dict[str, Record]:
+    """The records by case, kept in a folder of their own; Ctrl-C ends it all, and what was found first stands."""
+    cases = replace(suite, cases=planned.cases, is_whole=False)
+    ids = [case.id for case in planned.cases]
+
+    def save(verdict: str) -> None:
+        save_suite(folder, suite.name, suite.config, ids, {"verdict": verdict, "whole": False})
+
+    save("broken")  # true until the last case has ended
+    records = run_cases(cases, Sitting(folder, sittings=(begun(),)), Progress(console, len(ids)))
+    if len(records) < len(ids) or any(record.is_interrupted for record in records):
+        raise KeyboardInterrupt
+    save("broken" if any(record.failure is not None for record in records) else "passed")
+    return {record.case.id: record for record in records}
+
+
+def _with_second(new: Run, records: Sequence[Record]) -> Run:
+    """The run, with the second values in place of the first where there are any."""
+    second = {each.name: each for each in measurements(records)}
+    return replace(new, measurements=tuple(_grafted(each, second.get(each.name)) for each in new.measurements))
+
+
+def _grafted(first: Measurement, second: Measurement | None) -> Measurement:
+    if second is None:
+        return first
+    return replace(
+        first, values=second.values, doubts=second.doubts, failure=second.failure, broken=second.broken
+    )  # fmt: skip
+
+
+def in_turn(row: Row, planned: Plan, records: Mapping[str, Record]) -> InTurn | None:
+    """What the fresh processes and their twins say; None where fewer than two pairs took turns."""
+    name = PAIRED.get(row.metric)
+    if name is None or row.reference is None or row.reference != planned.references.get(row.case):
+        return None
+    pairs = [
+        paired_speedups(records[case.id], records[planned.twins[case.id]])
+        for case in planned.of(row.case)
+        if case.id in planned.twins
+    ]
+    slower = [-math.log(pair[name].value) for pair in pairs if name in pair]
+    if len(slower) < 2:
+        return None
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(len(slower) - 1, SURE)) * stdev(slower) / math.sqrt(len(slower))
+    sign = -1 if name == "throughput_speedup" else 1  # that of a time; less throughput is a smaller share
+    worse, bound = (sign * math.expm1(sign * value) for value in (fmean(slower), fmean(slower) - half))
+    return InTurn(worse, bound, len(slower))
+
+
+def _settle(row: Row, again: Comparison, judged: Judged, turns: InTurn | None) -> Row:
+    """A flagged row, and what the second measurement makes of it."""
+    same = [each for each in again.rows if each.series == row.series]
+    broken = next((each for each in same if each.outcome == "broken"), None)
+    if broken is not None:
+        return replace(row, outcome="broken", settled="undecided", note=f"measured again, it failed: {broken.note}")
+    fresh = next((each for each in same if (each.metric, each.against) == (row.metric, row.against)), None)
+    row = replace(row, second=None if fresh is None else fresh.new)
+    if turns is not None and row.old:
+        return _by_turns(row, fresh, judged.threshold(row.old, row.against) / abs(row.old), turns)
+    if fresh is not None and fresh.outcome == "regressed":
+        return _told(row, "confirmed", "confirmed by fresh processes")
+    if fresh is not None and fresh.outcome == "inconclusive":
+        return _told(row, "undecided", f"measured again, it cannot be told: {fresh.note}")
+    return _told(row, "not confirmed", "fresh processes do not confirm it")
+
+
+def _by_turns(row: Row, fresh: Row | None, tolerated: float, turns: InTurn) -> Row:
+    said = (
+        f"{100 * turns.worse:+.2f} % worse than the baseline's engine, in turn "
+        f"({turns.processes} pairs of processes, at least {100 * turns.at_least:+.2f} %)"
+    )
+    if turns.worse > tolerated and turns.at_least > 0:
+        return _told(row, "confirmed", f"confirmed: {said}")
+    if turns.worse > tolerated:
+        return _told(row, "undecided", f"measured again, it cannot be told: {said}")
+    if fresh is not None and fresh.outcome == "regressed":
+        return _told(row, "undecided", f"the baseline's engine is as slow now, so the machine may have changed: {said}")
+    return _told(row, "not confirmed", f"not confirmed: {said}")
+
+
+def _told(row: Row, settled: Settled, note: str) -> Row:
+    second = "" if row.second is None else f"; second value {row.second:.4g}"
+    notes = "; ".join(part for part in (row.note, note + second) if part)
+    return replace(row, outcome=OUTCOMES[settled], settled=settled, note=notes)
+
+
+def _remarks(planned: Plan, records: Mapping[str, Record], folder: Path) -> list[str]:
+    processes = counted(len(records), "process", "processes")
+    remarks = [f"Measured again in {processes}; the records are in {folder.name}/."]
+    remarks += [f"{name}: not in turn with the baseline's engine: {why}" for name, why in planned.alone.items()]
+    failed = {
+        records[twin].case.variant: records[twin].failure or records[twin].not_interleaved
+        for twin in planned.twins.values()
+        if records[twin].failure is not None or records[twin].not_interleaved
+    }
+    for name, why in failed.items():
+        said = why if isinstance(why, str) or why is None else f"{why.kind} in phase {why.phase}: {why.message}"
+        remarks.append(f"{name}: took no turns: {said}")
+    return remarks
