@@ -134,6 +134,7 @@ def _compare(
 ) -> str:  # fmt: skip
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
     from bench.compare.baseline import compare
+    from bench.compare.page import comparison_page
     from bench.compare.table import markdown, show
     from bench.history.measured import read_run
 
@@ -142,6 +143,7 @@ def _compare(
     flagged = [{"series": series, "metric": metric} for series, metric in found.flagged]
     _save_suite(suite, run, records, checks, outcome, {"baseline": found.baseline, "flagged": flagged})
     replace_atomic(run / "baseline.md", markdown(found).encode())
+    replace_atomic(run / "baseline.html", comparison_page(found).encode())
     show(console, found)
     return outcome
 
