@@ -208,9 +208,10 @@ def _compare(
     plan: Plan, records: Sequence[Record], checks: Sequence[Check], outcome: str, console: Console, against: Against
 ) -> str:
     """Hold the stored run against its baseline; what it finds is stored with the run, and counts in its verdict."""
-    from bench.compare.baseline import compare
     from bench.compare import stored
+    from bench.compare.baseline import compare
     from bench.compare.confirm import as_stored, confirmed
+    from bench.compare.page import comparison_page
     from bench.compare.table import markdown, show
     from bench.compare.why import explained
     from bench.history.measured import Run, read_run
@@ -223,6 +224,7 @@ def _compare(
         _save_suite(plan, records, checks, reached, as_stored(found))
         stored.keep(run, found)
         replace_atomic(run / "baseline.md", markdown(found).encode())
+        replace_atomic(run / "baseline.html", comparison_page(found).encode())
         return reached
 
     run = plan.sitting.run

@@ -29,10 +29,11 @@ def compare(
     ] = None,
     acknowledged: Acknowledged = ACKNOWLEDGED,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="As Markdown, changed rows first.")] = False,
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also as a page, written there.")] = None,
 ) -> None:
     """Hold run B against A. Exit codes: 0 passed, 1 regressed, 2 usage, 3 inconclusive, 4 broken."""
     try:
-        code = _compare(baseline, candidate, results, suite, config, acknowledged, as_markdown)
+        code = _compare(baseline, candidate, results, suite, config, acknowledged, as_markdown, html)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -41,19 +42,23 @@ def compare(
 
 def _compare(
     baseline: str, candidate: str, results: Path, suite: str | None, config: Path | None, acknowledged: Path,
-    as_markdown: bool,
+    as_markdown: bool, html: Path | None,
 ) -> int:  # fmt: skip
     from rich.console import Console
 
     from bench.compare import baseline as sides
     from bench.compare import table
+    from bench.compare.page import comparison_page
     from bench.compare.why import explained
     from bench.config import parse, read_json
+    from bench.store import replace_atomic
     from bench.verdict import exit_code
 
     section = None if config is None else parse(read_json(config), str(config)).compare
     new = sides.find_candidate(candidate, results, suite)
     found = explained(sides.compare(baseline, new, results, acknowledged, section), new)
+    if html is not None:
+        replace_atomic(html, comparison_page(found).encode())
     if as_markdown:
         print(table.markdown(found), end="")
     else:

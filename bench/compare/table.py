@@ -51,11 +51,16 @@ def markdown(comparison: Comparison) -> str:
 
 def title(comparison: Comparison) -> str:
     """What is held against what, and how it came out."""
+    return plain(f"{comparison.candidate} against {comparison.baseline}: {summary(comparison)}")
+
+
+def summary(comparison: Comparison) -> str:
+    """How many rows came out how."""
     rows = comparison.rows
     counts = ", ".join(
         f"{number} {outcome}" for outcome in reversed(ORDER) if (number := sum(r.outcome == outcome for r in rows))
     )
-    return plain(f"{comparison.candidate} against {comparison.baseline}: {counts or 'nothing to compare'}")
+    return counts or "nothing to compare"
 
 
 def ordered(comparison: Comparison) -> list[Row]:

@@ -26,7 +26,7 @@ from bench.report.grid import significant
 from bench.report.pages import render
 from bench.report.words import and_more, counted
 from bench.statistics import METRICS
-from bench.verdict import worst
+from bench.verdict import EXIT_CODES, worst
 
 NIGHTS = 365  # the last so many of each series
 ENDED = 40  # the last so many runs of each suite
@@ -84,7 +84,7 @@ def history_page(
     return render(
         "history.html.j2",
         title=f"History of {index.results.resolve().name}",
-        verdict=worst([each.ended.verdict for each in newest if each.tonight] or ["inconclusive"]),
+        verdict=_verdict(newest),
         newest=newest,
         worse=[line for line in lines if line.state.tone == "bad"],
         lines=lines,
@@ -106,6 +106,12 @@ def _find_changes(found: Sequence[Trend]) -> None:
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         for _ in pool.map(lambda trend: trend.changes, found):
             pass
+
+
+def _verdict(newest: Sequence[Newest]) -> str:
+    """The worst of the newest night's."""
+    found = [each.ended.verdict for each in newest if each.tonight and each.ended.verdict in EXIT_CODES]
+    return worst(found or ["inconclusive"])
 
 
 def _newest(index: Index, ended: dict[str, list[Ended]]) -> list[Newest]:

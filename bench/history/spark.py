@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from bench.history.acknowledged import Acknowledged
 from bench.history.trend import Trend
+from bench.report.grid import plain
 
 WIDTH, HEIGHT = 600, 110
 EDGE, TOP, FOOT = 8.0, 20.0, 12.0
@@ -60,7 +61,7 @@ def spark(
         *(_change(trend, number, at, known) for number in range(len(trend.changes.points))),
     ]
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, label, Markup("").join(parts)
+        WIDTH, HEIGHT, plain(label), Markup("").join(parts)
     )
 
 

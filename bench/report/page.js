@@ -9,13 +9,13 @@
     return cell === undefined ? "" : (cell.dataset.value ?? cell.textContent.trim());
   };
 
-  const NUMBER = /^[<>≥≤±]?\s*([-+−]?[\d.]+(?:e[-+]?\d+)?)\s*(%|[nµm]?s|bytes|[KMG]iB)?[\u2020⁰¹²³⁴-⁹]*$/;
+  const NUMBER = /^[<>]?\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(%|[nµm]?s|bytes|[KMG]iB)?[^\x00-\x7f]*$/;
   const SCALE = { KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, ns: 1e-9, "µs": 1e-6, ms: 1e-3 };
   const isEmpty = (text) => text === "" || text === "–";
 
   const numberOf = (text) => {
     const found = NUMBER.exec(text);
-    return found === null ? NaN : Number(found[1].replace("−", "-")) * (SCALE[found[2]] ?? 1);
+    return found === null ? NaN : Number(found[1]) * (SCALE[found[2]] ?? 1);
   };
 
   // What has no value stands last, whichever way the rest is sorted.

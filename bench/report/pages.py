@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment as Templates
@@ -23,6 +24,16 @@ BAD = ("failed", "regressed", "broken")
 
 def render(template: str, **values: object) -> str:
     """The page of one of the templates beside this file."""
+    style, script = _own("page.css"), _own("page.js")
+    policy = (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+        f"style-src {_hash(style)}; script-src {_hash(script)}"
+    )
+    return _templates().get_template(template).render(style=style, script=script, policy=policy, **values)
+
+
+@cache
+def _templates() -> Templates:
     templates = Templates(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
@@ -32,12 +43,7 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     templates.filters["tone"] = tone
-    style, script = _own("page.css"), _own("page.js")
-    policy = (
-        "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"style-src {_hash(style)}; script-src {_hash(script)}"
-    )
-    return templates.get_template(template).render(style=style, script=script, policy=policy, **values)
+    return templates
 
 
 def tone(word: str) -> str:

@@ -114,7 +114,8 @@ def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
     assert suite["verdict"] == "regressed" and [each["metric"] for each in suite["flagged"]] == ["median_latency_ms"]
     assert [each["settled"] for each in suite["again"]] == ["confirmed"]
     assert len(list((newest / "again").glob("resnet50*.json"))) == 2
-    assert "regressed" in (newest / "baseline.md").read_text(encoding="utf-8")
+    for name in ("baseline.md", "baseline.html"):
+        assert "regressed" in (newest / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("baseline", ["golden", "nowhere"])
