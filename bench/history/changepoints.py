@@ -23,7 +23,7 @@ import numpy as np
 from bench.bounds import Array
 
 MOST_NIGHTS = 500  # the last so many: the work grows with their square
-BATCH = 100  # permutations at a time
+BATCHES = 10, 100  # permutations at a time: at first, where few often tell that nothing changed, and at most
 NORMAL = 1.4826  # median absolute deviation to standard deviation
 AROUND = 5  # nights on either side that an outlier is held against
 FAR = 5.0  # standard deviations from both
@@ -176,7 +176,7 @@ def _chance(part: Array, strength: float, settings: Settings, allowed: float, ge
     permutations = max(settings.permutations, math.ceil(2 / allowed) - 1)
     better = done = 0
     while done < permutations and better <= allowed * (permutations + 1) - 1:
-        size = min(BATCH, permutations - done)
+        size = min(max(BATCHES[0], done), BATCHES[1], permutations - done)
         orders = generator.permuted(np.tile(part, (size, 1)), axis=1)
         better += int((best_split(orders, settings.least_nights)[1] >= strength - 1e-12).sum())
         done += size
