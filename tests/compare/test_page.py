@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.comparison import Comparison, Row
+from bench.compare.comparison import Cause, Comparison, Row
 from bench.compare.page import comparison_page, picture
 from tests.configs import bench
 from tests.factory import make_environment
@@ -44,6 +44,15 @@ def test_what_vanished_is_said_at_the_top() -> None:
     text = Reader(page).text
     assert "Verdict: broken" in text and text.index("Vanished resnet50-INT8") < text.index("! regressed")
     assert "Appeared resnet50-FP32" in text
+
+
+def test_the_causes_of_what_changed_stand_below_it() -> None:
+    cause = Cause(
+        "resnet50-FP16", ("median_latency_ms", "compute_ms"), "nightly/a", ("stages: compute +0.4 ms", "driver")
+    )
+    text = Reader(comparison_page(Comparison("a", "b", (ROW,), causes=(cause,), unexplained=3))).text
+    told = "Why resnet50-FP16 median_latency_ms, compute_ms, held against nightly/a: stages: compute +0.4 ms driver"
+    assert text.index("! regressed") < text.index(told) < text.index("3 more cases")
 
 
 def test_an_empty_comparison_is_a_page() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 
-from bench.compare.comparison import Comparison, Row
+from bench.compare.comparison import Cause, Comparison, Row
 from bench.compare.page import comparison_page
 from bench.history.acknowledged import Acknowledged
 from bench.history.index import Index
@@ -71,7 +71,10 @@ def test_of_a_run(records: list[Record], harmless_run: Reader, text: str) -> Non
 def compared(text: str) -> str:
     rows = tuple(Row(text, text, metric, "regressed", text, value, value, (0.05, 0.15), text, text, text)
                  for metric, value in (("median_latency_ms", 10.0), ("", None)))  # fmt: skip
-    return comparison_page(Comparison(text, text, rows, (text,), (text,), ((text, text, text),), (text,)))
+    cause = Cause(text, (text, text), text, (text,))
+    return comparison_page(
+        Comparison(text, text, rows, (text,), (text,), ((text, text, text),), (text,), (cause,), unexplained=2)
+    )
 
 
 @settings(max_examples=EXAMPLES, deadline=None)
