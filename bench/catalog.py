@@ -1,6 +1,7 @@
 """The catalog: cards of models and datasets by name.
 
-A card is a JSON file under models/ or datasets/, beside the package or in the working directory.
+A card is a JSON file under models/ or datasets/, beside the package or in the working directory. A model's card
+may also be named by its path, wherever it lies.
 """
 
 from __future__ import annotations
@@ -23,13 +24,22 @@ AnyCard = TypeVar("AnyCard", ModelCard, DatasetCard)
 
 
 def model_card(name: str) -> ModelCard:
-    """The card of a model; an error with the nearest name where there is none."""
-    return _card("models", name, ModelCard)
+    """The card of a model, by its name or path; an error with the nearest name where there is none."""
+    return read_card(model_file(name), ModelCard)
+
+
+def model_file(name: str) -> Path:
+    """The file of a model's card: the path itself, if it ends in .json, else the card of that name."""
+    if not name.endswith(".json"):
+        return _file("models", name)
+    if not Path(name).is_file():
+        raise CatalogError(f"no card {name!r}: a name that ends in .json is the path of a card")
+    return Path(name)
 
 
 def dataset_card(name: str) -> DatasetCard:
     """The card of a dataset; an error with the nearest name where there is none."""
-    return _card("datasets", name, DatasetCard)
+    return read_card(_file("datasets", name), DatasetCard)
 
 
 def names(kind: str) -> dict[str, Path]:
@@ -39,8 +49,12 @@ def names(kind: str) -> dict[str, Path]:
 
 
 def shown(path: Path) -> str:
-    """A path as records keep it: relative where it lies under the working directory."""
-    return os.path.relpath(path) if path.resolve().is_relative_to(Path.cwd()) else str(path)
+    """A path as records keep it: relative where it lies under the working directory, without detours by `..`."""
+    place = path.resolve()
+    if place.is_relative_to(Path.cwd()):
+        return os.path.relpath(path)
+    short = os.path.normpath(path)
+    return short if Path(short).resolve() == place else str(path)
 
 
 def cache_dir() -> Path:
@@ -54,12 +68,12 @@ def conversions_dir() -> Path:
     return cache_dir() / "conversions"
 
 
-def _card(kind: str, name: str, model: type[AnyCard]) -> AnyCard:
+def _file(kind: str, name: str) -> Path:
     cards = names(kind)
     if name not in cards:
         hint = nearest(name, cards) or f"; known: {', '.join(sorted(cards)) or 'none'}"
         raise CatalogError(f"no {kind[:-1]} {name!r}{hint}")
-    return read_card(cards[name], model)
+    return cards[name]
 
 
 def read_card(file: Path, model: type[AnyCard]) -> AnyCard:

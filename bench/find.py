@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cards import ModelCard, Source
-from bench.catalog import names
+from bench.catalog import names, shown
 from bench.errors import CatalogError
 from bench.record import ModelFormat
 
@@ -28,7 +28,7 @@ def find_model(
 ) -> Found | None:
     """A card's trained model, or None for an architecture that is built; an error if it is not on this machine.
 
-    `folder` is where the card lies, if not in a folder of cards.
+    `folder` is where the card lies; by default, where the card of its name does.
     """
     source = card.source
     if random_weights and source.keras_application is None:
@@ -40,7 +40,7 @@ def find_model(
     if random_weights or not card.is_trained:
         return None
     if source.path:
-        return _beside_card(card, (folder or names("models")[card.name].parent) / source.path)
+        return _beside_card(card, folder or names("models")[card.name].parent)
     for place in places(card, output_dir):
         if _is_there(place, source.format):
             return Found(place, source.format)
@@ -85,11 +85,12 @@ def _in_input_dir(source: Source, folder: Path) -> Found:
     return Found(saved_model_in(folder, "model_config.input_dir"), "saved_model")
 
 
-def _beside_card(card: ModelCard, place: Path) -> Found:
+def _beside_card(card: ModelCard, folder: Path) -> Found:
+    file, place = shown(folder / f"{card.name}.json"), folder / (card.source.path or "")
     if card.source.format == "saved_model":
-        return Found(saved_model_in(place, f"models/{card.name}.json"), "saved_model")
+        return Found(saved_model_in(place, f"{file}: source.path"), "saved_model")
     if not _is_there(place, card.source.format):
-        raise CatalogError(f"models/{card.name}.json: {str(place)!r}: no such {card.source.format}")
+        raise CatalogError(f"{file}: source.path: {str(place)!r}: no such {card.source.format}")
     return Found(place, card.source.format)
 
 

@@ -57,7 +57,9 @@ class ModelSection(Section):
     Of everything but a SavedModel without edits, a SavedModel is made first, and kept in the cache.
     """
 
-    model_name: str | None = Field(None, description="A model's name: the cards are in models/.")
+    model_name: str | None = Field(
+        None, description="A model's name: the cards are in models/. Or the path of a card, which ends in .json."
+    )
     input_saved_model_dir: str | None = Field(None, description="A folder with a SavedModel of your own.")
     input_saved_model_tags: list[str] = Field(["serve"], min_length=1, description="The SavedModel's graph: its tags.")
     input_saved_model_signature_key: str = Field("serving_default", description="The SavedModel's signature.")

@@ -15,7 +15,9 @@ from rich.console import Console
 from bench.errors import BenchError
 
 models = typer.Typer(help="The models that a config can name.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model's name.", show_default=False)]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model's name, or the path of its card.", show_default=False)
+]
 OutputDir = Annotated[
     str, typer.Option("--output-dir", metavar="DIR", help="Where downloaded models lie, as model_config.output_dir.")
 ]
@@ -54,11 +56,10 @@ def list_models(
 @models.command()
 def show(name: Name, output_dir: OutputDir = ".", as_json: AsJson = False) -> None:
     """Show a model's card, whether it is on this machine, and else how to get it."""
-    from bench.catalog import model_card
-    from bench.shown_models import State, details
+    from bench.shown_models import details, state_of
 
     with told():
-        state = State(model_card(name), output_dir)
+        state = state_of(name, output_dir)
         if as_json:
             print(json.dumps({"card": state.card.model_dump(mode="json"), **state.summary()}, indent=2))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -12,7 +13,7 @@ from rich.table import Column, Table
 
 from bench.card_pages import accuracy, origin, size
 from bench.cards import ModelCard
-from bench.catalog import model_card, names, shown
+from bench.catalog import model_file, names, read_card, shown
 from bench.errors import CatalogError
 from bench.find import find_model, how_to_get
 
@@ -23,12 +24,13 @@ class State:
 
     card: ModelCard
     output_dir: str
+    folder: Path  # where the card lies
 
     @property
     def path(self) -> str | None:
         """Where the trained model lies; None where it is not here, or is built when it is needed."""
         try:
-            found = find_model(self.card, self.output_dir)
+            found = find_model(self.card, self.output_dir, folder=self.folder)
         except CatalogError:
             return None
         return None if found is None else shown(found.path)
@@ -49,7 +51,13 @@ class State:
 
 def states(output_dir: str) -> list[State]:
     """All cards."""
-    return [State(model_card(name), output_dir) for name in sorted(names("models"))]
+    return [state_of(name, output_dir) for name in sorted(names("models"))]
+
+
+def state_of(name: str, output_dir: str) -> State:
+    """The card of that name or path."""
+    file = model_file(name)
+    return State(read_card(file, ModelCard), output_dir, file.parent)
 
 
 def listing(found: Sequence[State]) -> Table:

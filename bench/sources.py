@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cards import ModelCard
-from bench.catalog import model_card, shown
+from bench.catalog import model_file, read_card, shown
 from bench.data_section import DataKeys
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
@@ -74,8 +74,9 @@ def _way(section: ModelSection, problem: Problem) -> str:
 
 def _of_card(section: ModelSection) -> Resolved:
     with about("model_config.model_name"):
-        card = model_card(section.model_name or "")
-        found = find_model(card, section.output_dir, section.input_dir, section.random_weights)
+        file = model_file(section.model_name or "")
+        card = read_card(file, ModelCard)
+        found = find_model(card, section.output_dir, section.input_dir, section.random_weights, file.parent)
     model = Model(
         name=card.name,
         task=card.task,

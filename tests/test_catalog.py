@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from bench.catalog import (
 from bench.data_home import provide, resolve_dataset
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
-from bench.record import Dataset
+from bench.record import Case, Dataset
+from bench.shown_models import state_of
+from bench.suite import load_suite
+from tests.configs import make_config
+from tests.faults import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
 
 SCRIPT = """
 import sys
@@ -125,6 +132,46 @@ def test_a_model_beside_its_card() -> None:
     assert find_model(model_card("near"), ".") == Found(Path("models/near").resolve(), "saved_model")
 
 
+def test_a_card_may_lie_anywhere_and_is_named_by_its_path() -> None:
+    """A model that a card names lies where the card does, not where one of the same name does."""
+    Path("deep/cards").mkdir(parents=True)
+    write_card("models", "own", {"path": "other"}, task="classification")
+    write_card("deep/cards", "own", {"path": "../own"}, task="detection")
+    write_model("deep/own")
+    assert model_card("deep/cards/own.json").task == "detection"
+    config = make_config({"model_config": {"model_name": "deep/cards/own.json"}})
+    Path("test.json").write_text(json.dumps(config), encoding="utf-8")
+    model = load_suite(Path("test.json")).cases[0].model
+    assert (model.name, model.task, model.path) == ("own", "detection", "deep/own")
+    assert state_of("deep/cards/own.json", ".").path == "deep/own"
+
+
+def test_a_path_that_leads_to_no_card_is_told_with_its_key() -> None:
+    config = make_config({"model_config": {"model_name": "cards/own.json"}})
+    Path("test.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"model_config.model_name: no card 'cards/own.json': .* path of a card"):
+        load_suite(Path("test.json"))
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real models and images are not there: ../shared/data")
+@pytest.mark.parametrize("name", ["mobilenet_v1", "ssd_mobilenet_v1"])
+def test_a_card_of_a_real_model_says_what_the_config_without_it_says(name: str) -> None:
+    """But for the shape of the images that the card may know. `data` is beside, as the configs have it."""
+    kept = ROOT / "results" / "reference"
+    shutil.copytree(kept / "cards", "results/reference/cards")
+    Path("data").symlink_to(DATA)
+    cases: list[Case] = []
+    for config in (name, f"{name}_by_card"):
+        data = json.loads((kept / "configs" / f"{config}.json").read_text(encoding="utf-8"))
+        data["optimization_config"] |= {"use_trt": False}
+        data["matrix"] = {"optimization_config.precision_mode": ["native"]}
+        Path("test.json").write_text(json.dumps(data), encoding="utf-8")
+        cases += load_suite(Path("test.json")).cases
+    assert cases[0].model.path == f"data/models/{cases[0].model.name}"
+    assert cases[1].model_copy(update={"model": cases[0].model}) == cases[0]
+    assert cases[1].model.model_copy(update={"image_shape": None}) == cases[0].model
+
+
 @pytest.mark.parametrize("folder", ["zoo/far/b/saved_model", "zoo/b/saved_model"], ids=["downloaded", "unpacked"])
 def test_a_model_that_was_fetched(folder: str) -> None:
     write_card("models", "far", {"url": "http://a/b.tar.gz", "inside": "b/saved_model"}, task="detection")
@@ -220,3 +267,7 @@ def test_paths_are_shown_relative_to_the_working_directory() -> None:
     assert shown(Path.cwd() / "models" / "a") == "models/a"
     assert shown(Path("models")) == "models"
     assert shown(Path.cwd().parent) == str(Path.cwd().parent)
+    assert shown(Path("models/../../away")) == "../away"
+    Path("deep/er").mkdir(parents=True)
+    Path("link").symlink_to("/")
+    assert shown(Path("link/../deep")) == "link/../deep"  # which is /deep, and not the one here

@@ -19,7 +19,7 @@ from bench.backends.availability import (
     tensorflow_folder,
     tensorflow_version,
 )
-from bench.catalog import cache_dir, model_card, names
+from bench.catalog import cache_dir, model_card, model_file, names
 from bench.doctor import known_ops
 from bench.doctor.ask import Answers, ask
 from bench.doctor.diagnosis import (
@@ -158,14 +158,14 @@ def _failure(answers: Answers) -> str:
 
 def _model_question(model: str) -> tuple[str, ...]:
     """What to ask the probe about a card's name or a folder."""
-    if model not in names("models"):
+    if model not in names("models") and not model.endswith(".json"):
         if Path(model).is_file():
             raise CatalogError(f"--model: {model!r} is a file: name a card, or the folder of a SavedModel")
         if Path(model).exists() or os.sep in model:
             return "model", str(saved_model_in(Path(model), "--model"))
         raise CatalogError(f"--model: no card and no folder {model!r}{nearest(model, names('models'))}")
     card = model_card(model)
-    found = find_model(card, ".")
+    found = find_model(card, ".", folder=model_file(model).parent)
     if found is not None:
         if found.format != "saved_model":
             raise CatalogError(f"--model: {model!r} is a {found.format}: name the folder of a SavedModel")

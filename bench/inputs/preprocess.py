@@ -42,27 +42,33 @@ def _as_they_are(pixels: Array) -> Array:
 
 
 def _to_one(pixels: Array) -> Array:
-    made: Array = pixels.astype(np.float32) / np.float32(255)
+    made: Array = np.divide(pixels, np.float32(255), dtype=np.float32)
     return made
 
 
 def _around_zero(pixels: Array) -> Array:
-    made: Array = pixels.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    made: Array = np.divide(pixels, np.float32(127.5), dtype=np.float32)
+    made -= np.float32(1)
     return made
 
 
 def _less_means(pixels: Array) -> Array:
-    made: Array = pixels.astype(np.float32) - MEANS
-    return made
+    return _by_channel(np.subtract, pixels, MEANS)
 
 
 def _keras_caffe(pixels: Array) -> Array:
-    made: Array = pixels[..., ::-1].astype(np.float32) - KERAS_MEANS
-    return made
+    return _by_channel(np.subtract, np.ascontiguousarray(pixels[..., ::-1]), KERAS_MEANS)
 
 
 def _keras_torch(pixels: Array) -> Array:
-    return (_to_one(pixels) - TORCH_MEANS) / TORCH_DEVIATIONS
+    return _by_channel(np.divide, _by_channel(np.subtract, _to_one(pixels), TORCH_MEANS), TORCH_DEVIATIONS)
+
+
+def _by_channel(operation: np.ufunc, pixels: Array, values: Array) -> Array:
+    """The operation with a value for each channel, float32; by rows, since three numbers at a time are slow."""
+    height, width, _ = pixels.shape
+    made: Array = operation(pixels.reshape(height, -1), np.tile(values, width), dtype=np.float32)
+    return made.reshape(pixels.shape)
 
 
 PREPROCESS: Mapping[str, Preprocessing] = {

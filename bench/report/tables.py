@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.record import Check, Environment
+from bench.report.by_class import class_listings
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
 from bench.report.facts import environment_facts, loop_facts
@@ -36,6 +37,7 @@ COLUMNS_ON_SCREEN = 4
 FEW, OVERVIEWS = 2, 3  # with more comparisons than the first, the screen ends in so many tables of all
 LONGEST_NUMBER = 10
 KINDS, KERNELS, ROWS, LONGEST_TEXT = 6, 5, 10, 110  # in Markdown: of ops, kernels, lines of a table; letters
+CLASSES = 5  # in Markdown: that lost most, and that gained most
 NO_INTERVAL = "No interval: too few samples, or too few independent ones; see comparison.md."
 SCREEN_OF_MANY = ("median_latency_ms", "throughput_fps", "map", "top1", "speedup")
 TIE = "\xa0"
@@ -204,6 +206,7 @@ def _section(comparison: Comparison) -> str:
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
     parts += [_listing(listing) for listing in load_listings(comparison.columns)]
     parts += ["\n".join(f"- {escape(remark)}" for remark in load_remarks(comparison.columns))]
+    parts += [_listing(listing) for listing in class_listings(comparison.columns, CLASSES)]
     parts += _loops(comparison.columns)
     parts += [part for column in comparison.columns for part in _case(column)]
     return "\n\n".join(part for part in parts if part)
