@@ -121,7 +121,7 @@ def look_back(run: Path, suite: Suite) -> tuple[Sitting, tuple[str, ...]]:
     records = {record.case.id: record for record in load_records(run)}
     _check_config(run, suite, stored, records)
     sittings = (*(stored.get("sittings") or ({},)), begun())
-    compared: dict[str, Any] = {key: stored[key] for key in ("baseline", "flagged") if key in stored}
+    compared: dict[str, Any] = {key: stored[key] for key in ("baseline", "flagged", "again") if key in stored}
     _remove_leftovers(run)
     return Sitting(run, len(sittings), sittings, records, compared), tuple(stored["cases"])
 

@@ -23,6 +23,7 @@ from bench.compare.rules import Judged, rules
 from bench.compare.sides import Sides
 from bench.errors import StoreError
 from bench.history.measured import Measurement, Run, measurements
+from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
 from bench.report.words import counted
@@ -53,8 +54,13 @@ class InTurn:
     processes: int
 
 
-def confirmed(found: Comparison, suite: Suite, new: Run, judge: Judge, console: Console) -> Comparison:
-    """The comparison after a second measurement of what it flagged; `judge` holds a run against the same baseline."""
+def confirmed(
+    found: Comparison, suite: Suite, new: Run, judge: Judge, console: Console, is_ready: bool = True
+) -> Comparison:
+    """The comparison after a second measurement of what it flagged; `judge` holds a run against the same baseline.
+
+    `is_ready` is False of a suite whose data was not made and checked in this process.
+    """
     processes = suite.compare.confirm_processes
     flagged = [row for row in found.rows if row.is_flagged]
     if not flagged or not processes:
@@ -66,7 +72,8 @@ def confirmed(found: Comparison, suite: Suite, new: Run, judge: Judge, console: 
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     folder = _made(new.path)
-    records = _measure(planned, suite, folder, console)
+    asked = replace(suite, cases=planned.cases, is_whole=False)
+    records = _measure(asked if is_ready else make_ready(asked), folder, console)
     again = judge(_with_second(new, [records[case.id] for case in planned.cases if case.id not in planned.of_twins]))
     judged = {each.metric: each for each in rules(suite.compare)}
     rows = [
@@ -100,16 +107,15 @@ def _made(run: Path) -> Path:
     return folder
 
 
-def _measure(planned: Plan, suite: Suite, folder: Path, console: Console) -> dict[str, Record]:
+def _measure(suite: Suite, folder: Path, console: Console) -> dict[str, Record]:
     """The records by case, kept in a folder of their own; Ctrl-C ends it all, and what was found first stands."""
-    cases = replace(suite, cases=planned.cases, is_whole=False)
-    ids = [case.id for case in planned.cases]
+    ids = [case.id for case in suite.cases]
 
     def save(verdict: str) -> None:
         save_suite(folder, suite.name, suite.config, ids, {"verdict": verdict, "whole": False})
 
     save("broken")  # true until the last case has ended
-    records = run_cases(cases, Sitting(folder, sittings=(begun(),)), Progress(console, len(ids)))
+    records = run_cases(suite, Sitting(folder, sittings=(begun(),)), Progress(console, len(ids)))
     if len(records) < len(ids) or any(record.is_interrupted for record in records):
         raise KeyboardInterrupt
     save("broken" if any(record.failure is not None for record in records) else "passed")

@@ -42,12 +42,16 @@ def explained(comparison: Comparison, new: Run) -> Comparison:
     """The comparison with the causes of what became worse or better; a side that cannot be read is said to be so."""
     groups: dict[tuple[str, Path], list[Row]] = {}
     for row in sorted(comparison.rows, key=lambda row: (not row.gates, -ORDER.index(row.outcome))):
-        if row.outcome in ("regressed", "improved") and row.reference is not None:
+        if row.reference is not None and _is_looked_into(row):
             groups.setdefault((row.series, row.reference), []).append(row)
     sides = Sides(new)
     shown = list(groups.items())[:MOST_CASES]
     causes = tuple(_cause(sides, series, reference, rows) for (series, reference), rows in shown)
     return replace(comparison, causes=causes, unexplained=len(groups) - len(shown))
+
+
+def _is_looked_into(row: Row) -> bool:
+    return row.outcome in ("regressed", "improved") or (row.settled == "undecided" and None not in (row.old, row.new))
 
 
 def _cause(sides: Sides, series: str, reference: Path, rows: Sequence[Row]) -> Cause:

@@ -16,6 +16,8 @@ if missing_tensorflow():
 
 from bench.backends import tftrt, tftrt_convert
 from bench.backends.base import Preparation, Signature
+from bench.backends.cache import ConversionCache
+from bench.conversion import Conversion
 from bench.errors import ConversionError
 from tests.factory import make_case, make_optimization
 
@@ -75,3 +77,17 @@ def test_tables_are_kept_one_file_an_engine_and_an_empty_one_is_refused(tmp_path
         tftrt_convert.refuse_empty({**tables, "TRTEngineOp_000_001": b"\n"})
     with pytest.raises(ConversionError, match="no calibration tables"):
         tftrt_convert.read_tables(tmp_path / "none")
+
+
+def test_a_kept_conversion_is_taken_as_it_is_and_one_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    def build(folder: Path) -> dict[str, Any]:
+        (folder / "saved").mkdir()
+        return Conversion(converter="TF-TRT 8.5.3", engines=2).model_dump(mode="json")
+
+    cache = ConversionCache(tmp_path / "cache")
+    made = cache.get({"model": "another than the case's"}, build)
+    folder, conversion = tftrt._converted(prepared("FP16", kept_conversion=made.name), cache)
+    assert folder == made.folder and (conversion.engines, conversion.cached) == (2, True)
+    assert conversion.cache_entry == made.name
+    with pytest.raises(ConversionError, match="conversion gone: it is no longer kept"):
+        tftrt._converted(prepared("FP16", kept_conversion="gone"), cache)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from bench.blocks import Block, Turn
@@ -22,7 +24,9 @@ from bench.history.index import Index
 from bench.history.measured import Run, read_run
 from bench.progress import Progress
 from bench.record import Case, Failure, Record
+from bench.repeats import repeated as repeats
 from bench.sections import BenchmarkSection
+from bench.sitting import Sitting
 from bench.store import load_records
 from bench.suite import Suite
 from tests.configs import ROOT, bench, write_config
@@ -43,7 +47,7 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compa
     """Holds a run against another, with a second measurement that is made up."""
 
     def hold(old: Sequence[Record], new: Sequence[Record], second: Second, **section: Any) -> Comparison:
-        def run_cases(suite: Suite, run: Path, progress: Progress) -> list[Record]:
+        def run_cases(suite: Suite, sitting: Sitting, progress: Progress) -> list[Record]:
             return [second(case) for case in suite.cases]
 
         monkeypatch.setattr(confirm, "run_cases", run_cases)
@@ -188,6 +192,25 @@ def in_turn(slower: float, fresh_ms: float, noise: float = 0.001) -> Second:
     return second
 
 
+@given(st.floats(0.5, 2.0), st.integers(2, 8))
+def test_what_pairs_say_is_the_change_of_the_statistic(slower: float, processes: int) -> None:
+    """Of a time it is the time's, of a throughput the throughput's; pairs that all say the same leave no doubt."""
+    cases = repeats(make_case("FP16"), 1, processes)
+    twins = {case.id: f"twin-{case.id}" for case in cases}
+    records = {}
+    for case in cases:
+        records[case.id] = night_record(1.0, case=case, blocks=tuple(block(n, 10.0 * slower) for n in range(8)))
+        records[twins[case.id]] = night_record(1.0, case=case, blocks=tuple(block(n, 10.0) for n in range(8)))
+    planned = again.Plan(cases, twins, references={cases[0].variant: Path("baseline")})
+    for metric, expected in ((METRIC, slower - 1), ("compute_ms", slower - 1), ("throughput_fps", 1 - 1 / slower)):
+        found = Row(cases[0].variant, "", metric, "regressed", reference=Path("baseline"), against="run")
+        turns = confirm.in_turn(found, planned, records)
+        assert turns is not None and turns.processes == processes
+        assert (turns.worse, turns.at_least) == pytest.approx((expected, expected), abs=1e-6)
+    elsewhere = Row(cases[0].variant, "", METRIC, "regressed", reference=Path("golden"), against="golden")
+    assert confirm.in_turn(elsewhere, planned, records) is None, "its engine is another one"
+
+
 @pytest.mark.parametrize(
     ("slower", "fresh", "noise", "settled", "told"),
     [
@@ -278,6 +301,7 @@ def test_history_takes_no_notice_of_the_second_measurement(tmp_path: Path, gate:
     assert [each.nights for each in index.series()] == [2]
 
 
+@pytest.mark.slow
 def test_real_workers_take_turns_with_their_twins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the null backend, which heeds no engine; the baseline's record is made too good to be kept up with."""
     monkeypatch.chdir(tmp_path)

