@@ -25,6 +25,7 @@ from bench.compare_section import CompareSection
 from bench.history.acknowledged import Acknowledged
 from bench.history.index import Index, Night
 from bench.history.measured import Measurement, Run
+from bench.history.series import WRAPPED
 
 FEWEST = 3  # nights that have a spread
 LOOKED_AT = 3  # times `nights`: so far back, for nights that are sound
@@ -138,6 +139,8 @@ def _of_case(
         return [broken]
     limits: list[Row | Candidate] = [*bounds(measurement, judged)]
     nights = index.nights(measurement.series_id, measurement.segment.id, new, LOOKED_AT * section.nights)
+    if WRAPPED not in new.covariates:  # what a session of the user's own did is no measure of the backend's
+        nights = [night for night in nights if not night.is_wrapped]
     if not nights:
         return [*limits, _no_nights(measurement, before)]
     flagged = index.flagged(measurement.series_id)

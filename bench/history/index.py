@@ -19,7 +19,7 @@ from typing import Any
 from bench.errors import ConfigError, StoreError
 from bench.history.measured import Measurement, Run
 from bench.history.rows import drop, insert, runs, utc
-from bench.history.series import Key
+from bench.history.series import WRAPPED, Key
 
 INDEX_FILE = "history.sqlite"
 LOCK_FILE = ".history.lock"
@@ -66,6 +66,11 @@ class Night:
     def covariates(self) -> dict[str, str]:
         """Versions and host."""
         return dict(json.loads(self.environment))
+
+    @property
+    def is_wrapped(self) -> bool:
+        """Whether its session was not the backend's own."""
+        return WRAPPED in self.environment
 
     def value(self, statistic: str) -> float:
         """The median over processes, of a statistic that it has."""

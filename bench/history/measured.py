@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from bench.errors import ConfigError
-from bench.history.series import Key, covariates, segment_key, series_key, series_name
+from bench.history.series import WRAPPED, Key, covariates, segment_key, series_key, series_name
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
 from bench.statistics import METRICS, natives, statistics_of_process
@@ -102,7 +102,7 @@ def _covariates(records: Sequence[Record]) -> dict[str, str]:
 def _wrapped(records: Sequence[Record]) -> dict[str, str]:
     """Whose session is not the backend's own: the user's function may do anything with it."""
     found = dict.fromkeys(record.case.wrap_session for record in records if record.case.wrap_session is not None)
-    return {"session wrapped by": ", ".join(found)} if found else {}
+    return {WRAPPED: ", ".join(found)} if found else {}
 
 
 def measurements(records: Sequence[Record]) -> tuple[Measurement, ...]:

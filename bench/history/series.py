@@ -21,6 +21,7 @@ HOW_IT_WAS_MADE = frozenset({"requested_backend", "output_path", "strict", "use_
 OF_A_DATASET = frozenset({"name", "format", "mean", "deviation"})
 OF_THE_CASE = ("batch_size", "image_shape", "num_images", "seed", "load")
 UNKNOWN = "unknown"
+WRAPPED = "session wrapped by"  # a covariate of runs whose session is not the backend's own
 
 
 @dataclass(frozen=True)

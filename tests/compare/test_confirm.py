@@ -14,12 +14,14 @@ from rich.console import Console
 
 from bench.blocks import Block, Turn
 from bench.compare import again, confirm
+from bench.compare.baseline import compare
 from bench.compare.comparison import Comparison, Row
 from bench.compare.confirm import as_stored, confirmed
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
 from bench.compare_section import CompareSection
 from bench.conversion import Conversion
+from bench.history.golden import pin
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
 from bench.progress import Progress
@@ -31,7 +33,7 @@ from bench.store import load_records
 from bench.suite import Suite
 from tests.configs import ROOT, bench, write_config
 from tests.factory import make_case, make_environment
-from tests.history.nights import night_record, repeated, write_night
+from tests.history.nights import night_record, repeated, write_night, write_nights
 
 METRIC = "median_latency_ms"
 Second = Callable[[Case], Record]  # what measuring a case again gives
@@ -52,13 +54,11 @@ def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Compa
 
         monkeypatch.setattr(confirm, "run_cases", run_cases)
         before, after = write_night(tmp_path / "results", 0, old), write_night(tmp_path / "results", 1, new)
-        compare = CompareSection.model_validate(section)
-        suite = Suite(
-            "nightly", Path("test.json"), {}, tuple(r.case for r in new), (), BenchmarkSection(), True, compare
-        )
+        rule = CompareSection.model_validate(section)
+        suite = Suite("nightly", Path("test.json"), {}, tuple(r.case for r in new), (), BenchmarkSection(), True, rule)
 
         def judge(run: Run) -> Comparison:
-            return compare_runs(read_run(before), run, rules(compare))
+            return compare_runs(read_run(before), run, rules(rule))
 
         run = read_run(after)
         return confirmed(judge(run), suite, run, judge, Console(quiet=True))
@@ -276,6 +276,28 @@ def test_a_twin_that_fails_leaves_it_to_the_fresh_processes(tmp_path: Path, gate
     keep_engine(tmp_path)
     found = gate([night_record(10.0, **with_engine())], [night_record(10.5, **with_engine())], second)
     assert row(found).settled == "confirmed" and any("e1: corrupt" in remark for remark in found.remarks)
+
+
+@pytest.mark.parametrize(("second", "settled"), [(10.05, "not confirmed"), (10.5, "confirmed")])
+def test_what_the_history_and_the_golden_run_flag_is_held_against_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, second: float, settled: str
+) -> None:
+    """A night that is not confirmed is flagged no more: it is one of the usual ones for the next."""
+    results = tmp_path / "results"
+    first, *_ = write_nights(results, [10.0] * 12)
+    pin(results, read_run(first), "")
+    run = read_run(write_night(results, 12, [night_record(10.6)]))
+
+    def judge(run: Run) -> Comparison:
+        return compare("history", run, results, tmp_path / "acknowledged.json", CompareSection())
+
+    monkeypatch.setattr(confirm, "run_cases", lambda suite, *_: [night_record(second, case=c) for c in suite.cases])
+    suite = Suite("nightly", Path("test.json"), {}, (make_case("FP16"),), (), BenchmarkSection())
+    assert [each.against for each in judge(run).rows if each.is_flagged] == ["history", "golden"]
+    found = confirmed(judge(run), suite, run, judge, Console(quiet=True))
+    assert [each.settled for each in found.rows if each.settled] == [settled] * 2
+    assert found.verdict == ("regressed" if settled == "confirmed" else "passed")
+    assert bool(as_stored(found)["flagged"]) == (settled == "confirmed")
 
 
 def test_ctrl_c_meanwhile_leaves_what_was_found_first(gate: Callable[..., Comparison]) -> None:

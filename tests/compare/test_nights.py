@@ -18,7 +18,7 @@ from bench.history.acknowledged import EVERY, Acknowledged
 from bench.history.index import Index
 from bench.history.measured import read_run
 from bench.record import Failure
-from tests.factory import make_environment, make_samples
+from tests.factory import make_case, make_environment, make_samples
 from tests.history.nights import FIRST, night_record, write_night, write_nights
 
 METRIC = "median_latency_ms"
@@ -165,3 +165,17 @@ def test_a_run_is_not_its_own_baseline_nor_that_of_an_earlier_one(tmp_path: Path
     index, section = Index(tmp_path).refresh(), CompareSection()
     found = compare_history(read_run(runs[9]), index, rules(section), section)
     assert median(found).old == pytest.approx(10.0, rel=0.005) and f"{FIRST:%Y}" in found.candidate
+
+
+def test_nights_that_someone_slowed_down_on_purpose_are_no_measure_of_others(tmp_path: Path) -> None:
+    """Those of a wrapped session are held against the others, but not the others against them."""
+    slowed = make_case("FP16", wrap_session="tests.slowed:by_3_percent")
+    write_nights(tmp_path, [10.0] * 12)
+    for number in range(12, 36):
+        write_night(tmp_path, number, [night_record(10.5, case=slowed)])
+        assert number > 12 or median(tonight(tmp_path)).outcome == "regressed"
+    write_nights(tmp_path, [10.0], first=36)
+    assert median(tonight(tmp_path)).outcome == "passed"
+    assert median(tonight(tmp_path)).old == pytest.approx(10.0)
+    write_nights(tmp_path, [10.5], first=37)
+    assert median(tonight(tmp_path)).outcome == "regressed"
