@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, Results
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.export.formats import FORMATS, check_format, rendered
 
 
@@ -33,13 +33,15 @@ def export(
 ) -> None:
     """Write a run for another tool. The exit code says whether that worked, and not how the run came out."""
     try:
-        text = _exported(run, check_format(format), baseline, results, suite, acknowledged)
+        if format == "archive" and output is None:
+            raise ConfigError("--format archive: no text for a screen; name a file with --output")
+        data = _exported(run, check_format(format), baseline, results, suite, acknowledged)
         if output is not None:
             from bench.store import replace_atomic
 
-            replace_atomic(output, text.encode())
+            replace_atomic(output, data)
         else:
-            sys.stdout.write(text)
+            sys.stdout.write(data.decode())
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
@@ -47,7 +49,7 @@ def export(
 
 def _exported(
     word: str, format: str, baseline: str | None, results: Path, suite: str | None, acknowledged: Path
-) -> str:
+) -> bytes:
     from bench.compare.baseline import compare, find_candidate
     from bench.compare.stored import kept
     from bench.export.run import read_export

@@ -18,8 +18,8 @@ from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, UNSETTLED, good_
 from tests.history.nights import FIRST
 
 EMPTY = ExportedRun(
-    suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None, cases=(), checks=(),
-    groups=(), comparison=None,
+    path=Path("run"), suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None,
+    cases=(), checks=(), groups=(), comparison=None,
 )  # fmt: skip
 
 
