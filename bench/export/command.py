@@ -52,8 +52,11 @@ def _exported(
 ) -> bytes:
     from bench.compare.baseline import compare, find_candidate
     from bench.compare.stored import kept
+    from bench.compare.why import explained
     from bench.export.run import read_export
 
     run = find_candidate(word, results, suite)
-    found = kept(run.path) if baseline is None else compare(baseline, run, results, acknowledged, None)
+    if baseline is None:
+        return rendered(read_export(run.path, kept(run.path)), format)
+    found = explained(compare(baseline, run, results, acknowledged, None), run)
     return rendered(read_export(run.path, found), format)

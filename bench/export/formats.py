@@ -43,8 +43,13 @@ def rendered(run: ExportedRun, name: str) -> bytes:
 def _archive(run: ExportedRun) -> bytes:
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w:gz") as archive:
-        archive.add(run.path, f"{run.suite}/{run.name}")
+        archive.add(run.path, f"{run.suite}/{run.name}", filter=_unhidden)
     return data.getvalue()
+
+
+def _unhidden(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Locks and what is half written stay here."""
+    return None if Path(member.name).name.startswith(".") else member
 
 
 def _writer(name: str) -> Callable[[ExportedRun], str]:

@@ -31,7 +31,7 @@ case $code in
 0) ;;
 3) echo "Inconclusive: see $OUT/summary.md" ;;
 *)
-    echo "Exit code $code: 1 regressed, 2 config, 4 broken, 5 not stored. The log is $OUT/log.txt"
+    echo "Exit code $code: 1 regressed, 2 config, 4 broken or unfinished, 5 not stored. The log is $OUT/log.txt"
     if [ -f "$OUT/summary.md" ]; then cat "$OUT/summary.md"; else tail -n 20 "$OUT/log.txt"; fi
     ;;
 esac
