@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, Results
-from bench.errors import BenchError
+from bench.errors import BenchError, ConfigError
 from bench.export.formats import FORMATS, check_format, rendered
+
+if TYPE_CHECKING:
+    from bench.export.run import ExportedRun
+
+MLFLOW = "mlflow"  # is logged, and no file
 
 
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, `latest` or `golden`.")],
-    format: Annotated[str, typer.Option("--format", help=f"One of {', '.join(FORMATS)}.", show_default=False)],
+    format: Annotated[
+        str, typer.Option("--format", help=f"One of {', '.join((*FORMATS, MLFLOW))}.", show_default=False)
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="Where it goes. Default: standard output.")
     ] = None,
@@ -33,13 +40,18 @@ def export(
 ) -> None:
     """Write a run for another tool. The exit code says whether that worked, and not how the run came out."""
     try:
-        text = _exported(run, check_format(format), baseline, results, suite, acknowledged)
+        if format == MLFLOW:
+            print(_logged(run, baseline, results, suite, acknowledged))
+            return
+        if format == "archive" and output is None:
+            raise ConfigError("--format archive: no text for a screen; name a file with --output")
+        data = _exported(run, check_format(format), baseline, results, suite, acknowledged)
         if output is not None:
             from bench.store import replace_atomic
 
-            replace_atomic(output, text.encode())
+            replace_atomic(output, data)
         else:
-            sys.stdout.write(text)
+            sys.stdout.write(data.decode())
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
@@ -47,11 +59,26 @@ def export(
 
 def _exported(
     word: str, format: str, baseline: str | None, results: Path, suite: str | None, acknowledged: Path
-) -> str:
+) -> bytes:
+    return rendered(_read(word, baseline, results, suite, acknowledged), format)
+
+
+def _logged(word: str, baseline: str | None, results: Path, suite: str | None, acknowledged: Path) -> str:
+    """Log a run; says where it is."""
+    from bench.export.mlflow import log_run
+
+    run = _read(word, baseline, results, suite, acknowledged)
+    return f"MLflow: experiment {run.suite}, run {log_run(run)}"
+
+
+def _read(word: str, baseline: str | None, results: Path, suite: str | None, acknowledged: Path) -> ExportedRun:
+    """A run with what it was judged by, or with what a baseline says of it now."""
     from bench.compare.baseline import compare, find_candidate
     from bench.compare.stored import kept
+    from bench.compare.why import explained
     from bench.export.run import read_export
 
     run = find_candidate(word, results, suite)
-    found = kept(run.path) if baseline is None else compare(baseline, run, results, acknowledged, None)
-    return rendered(read_export(run.path, found), format)
+    if baseline is None:
+        return read_export(run.path, kept(run.path))
+    return read_export(run.path, explained(compare(baseline, run, results, acknowledged, None), run))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +23,7 @@ FORMATS: Mapping[str, str] = {  # what each is for; the modules are imported whe
     "github-action-benchmark-bigger": "github-action-benchmark, tool customBiggerIsBetter",
     "markdown": "Markdown for a pull request's comment: at most 65 536 bytes",
     "markdown-summary": "Markdown for a job's summary: at most 1 MiB",
+    "archive": "the run's folder as .tar.gz, which `bench history import` takes in",
 }
 SUITE = "{suite}"
 
@@ -32,12 +35,24 @@ def check_format(name: str) -> str:
     return name
 
 
-def rendered(run: ExportedRun, name: str) -> str:
+def rendered(run: ExportedRun, name: str) -> bytes:
     """A run in one of the formats."""
-    return _renderer(check_format(name))(run)
+    return _archive(run) if name == "archive" else _writer(name)(run).encode()
 
 
-def _renderer(name: str) -> Callable[[ExportedRun], str]:
+def _archive(run: ExportedRun) -> bytes:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+        archive.add(run.path, f"{run.suite}/{run.name}", filter=_unhidden)
+    return data.getvalue()
+
+
+def _unhidden(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """Locks and what is half written stay here."""
+    return None if Path(member.name).name.startswith(".") else member
+
+
+def _writer(name: str) -> Callable[[ExportedRun], str]:
     from bench.export import action_benchmark, junit, markdown, openmetrics, pytest_benchmark, tidy
 
     known: dict[str, Callable[[ExportedRun], str]] = {
@@ -75,4 +90,4 @@ def write_exports(path: Path, targets: Sequence[tuple[str, str]]) -> None:
     if targets:
         run = read_export(path, kept(path))
         for name, file in targets:
-            replace_atomic(Path(file.replace(SUITE, run.suite)), rendered(run, name).encode())
+            replace_atomic(Path(file.replace(SUITE, run.suite)), rendered(run, name))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 from xml.etree import ElementTree
 
-from bench.compare.comparison import Row
+from bench.compare.comparison import Comparison, Row
 from bench.compare.table import change, remarks
 from bench.export.run import ExportedCase, ExportedRun
 from bench.record import Check
@@ -99,7 +99,7 @@ def _check(check: Check) -> Outcome:
 def _comparison(run: ExportedRun) -> Iterator[Outcome]:
     if run.comparison is None:
         return
-    yield from (_row(row) for row in run.comparison.rows)
+    yield from (_row(row, _why(row, run.comparison)) for row in run.comparison.rows)
     for name in run.comparison.vanished:
         yield Outcome(name, "against the baseline", "error", "the baseline has this case, and this run has not")
     if not any(row.metric for row in run.comparison.rows):
@@ -107,7 +107,13 @@ def _comparison(run: ExportedRun) -> Iterator[Outcome]:
         yield Outcome("comparison", f"against {run.comparison.baseline}", "skipped", said)
 
 
-def _row(row: Row) -> Outcome:
+def _why(row: Row, comparison: Comparison) -> str:
+    """What the change was put down to."""
+    found = (cause for cause in comparison.causes if cause.case == row.case and row.metric in cause.metrics)
+    return "\n".join(line for cause in found for line in cause.lines)
+
+
+def _row(row: Row, why: str) -> Outcome:
     """A regression that does not gate is not passed either: it is skipped, with what it says."""
     kind = OF_ROWS[row.outcome]
     if kind in ("failure", "error") and not row.gates:
@@ -117,7 +123,7 @@ def _row(row: Row) -> Outcome:
     message = ", ".join(part for part in told if part)
     name = f"{row.metric} against the baseline" if row.metric else "against the baseline"
     values = "" if row.old is None or row.new is None else f"{row.old!r} -> {row.new!r}"
-    return Outcome(row.case, name, kind, message, text="\n".join(filter(None, (message, values))))
+    return Outcome(row.case, name, kind, message, text="\n".join(filter(None, (message, values, why))))
 
 
 def _test(run: ExportedRun, outcome: Outcome) -> ElementTree.Element:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.compare.comparison import Comparison, Row
-from bench.compare.table import HEAD, SYMBOLS, cells, ordered, remarks, title
+from bench.compare.table import HEAD, SYMBOLS, cells, ordered, remarks, title, why
 from bench.export.run import ExportedRun
 from bench.report.comparison import Comparison as Group
 from bench.report.grid import SCREEN, Line, lay_out
@@ -20,7 +20,7 @@ from bench.report.words import clipped
 COMMENT, SUMMARY = 65_536, 1 << 20  # characters, bytes: GitHub's limits
 LEAST = 1024
 LONGEST = 400  # letters of a message
-MARKS = {**SYMBOLS, "failed": "!", "misconfigured": "X"}
+MARKS = {**SYMBOLS, "failed": "!", "misconfigured": "X", "unfinished": "X"}
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ def _comparison(comparison: Comparison) -> Iterator[Block]:
     changed = [row for row in ordered(comparison) if row.outcome != "passed"]
     if changed:
         yield Block(_head(HEAD, (2, 3, 4)), _rows(changed))
+    yield from _filled("", [f"{'  ' * line.startswith(' ')}- {escape(line)}" for line in why(comparison)])
     yield from _filled("", [f"- {escape(line)}" for line in remarks(comparison)])
 
 

@@ -59,6 +59,7 @@ class ExportedCase:
 class ExportedRun:
     """A run, and what it was held against, if it was."""
 
+    path: Path
     suite: str
     name: str  # the folder's
     started: datetime
@@ -83,6 +84,7 @@ def read_export(path: Path, comparison: Comparison | None) -> ExportedRun:
     lost = _lost(suite["cases"], records)
     known = [_case(column, lost) for group in groups for column in group.columns]
     return ExportedRun(
+        path=path,
         suite=str(suite["name"]),
         name=path.resolve().name,
         started=min((each.started for each in records), default=None) or measured_run(path, suite, ()).started,

@@ -160,7 +160,7 @@ def _take(run: Path, results: Path, scratch: Path) -> bool:
         raise ConfigError(f"another run of that name is in {target}; results are never overwritten")
     copy = scratch / "run"
     shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(run, copy)
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns(".*"))
     target.parent.mkdir(exist_ok=True)
     copy.rename(target)
     return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.compare.comparison import Comparison, Row
+from bench.compare.comparison import Cause, Comparison, Row
 from bench.compare.stored import keep
 from bench.conversion import Conversion
 from bench.export.run import ExportedRun, read_export
@@ -59,6 +59,7 @@ def comparison() -> Comparison:
         ),
         vanished=("old-case",),
         remarks=("a remark",),
+        causes=(Cause(NATIVE, ("median_latency_ms",), "nightly/before", ("clock: 1980 -> 1700 MHz",)),),
     )  # fmt: skip
 
 

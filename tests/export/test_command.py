@@ -19,12 +19,24 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "archive"])
 def test_every_format_is_written(name: str) -> None:
     run = write_run()
     written = bench("export", str(run), "--format", name, "--output", "out/file")
     assert (written.exit_code, written.stdout, written.stderr) == (0, "", "")
     assert Path("out/file").read_text(encoding="utf-8") == bench("export", str(run), "--format", name).stdout
+
+
+def test_an_archive_is_what_history_import_takes_in() -> None:
+    run = write_run()
+    assert bench("export", str(run), "--format", "archive", "--output", "run.tar.gz").exit_code == 0
+    assert bench("history", "import", "run.tar.gz", "--results", "elsewhere").exit_code == 0
+    here, there = (
+        {file.name: file.read_bytes() for file in folder.iterdir()}
+        for folder in (run, Path("elsewhere", *run.parts[1:]))
+    )
+    assert here == there
+    assert "name a file with --output" in bench("export", str(run), "--format", "archive").stderr
 
 
 def test_the_newest_run_is_held_against_another() -> None:

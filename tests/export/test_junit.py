@@ -18,8 +18,8 @@ from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, UNSETTLED, good_
 from tests.history.nights import FIRST
 
 EMPTY = ExportedRun(
-    suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None, cases=(), checks=(),
-    groups=(), comparison=None,
+    path=Path("run"), suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None,
+    cases=(), checks=(), groups=(), comparison=None,
 )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def test_reasons_and_figures_are_told(tmp_path: Path) -> None:
     assert "warm-up had not settled" in skipped.message
     (failure,) = found[f"nightly.{NATIVE}", "median_latency_ms against the baseline"].result
     assert "+11.11 % [+8.00, +14.00]" in failure.message and "3 % (default)" in failure.message
+    assert "clock: 1980 -> 1700 MHz" in found[f"nightly.{NATIVE}", "median_latency_ms against the baseline"].system_out
     native, unsettled = (found[f"nightly.{case}", "measured"] for case in (NATIVE, UNSETTLED))
     assert "avg_latency_ms: 10.00 ms" in native.system_out and native.time == 3.5
     assert "latency_ms" not in (unsettled.system_out or "")
