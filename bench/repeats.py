@@ -45,7 +45,7 @@ def _merge(records: Sequence[Record]) -> Record:
 
 def processes(record: Record) -> tuple[Record, ...]:
     """A merged record's own and all its repeats, a process each."""
-    return (record.model_copy(update={"repeats": ()}), *record.repeats)
+    return (record.model_copy(update={"repeats": ()}), *record.repeats) if record.repeats else (record,)
 
 
 def variant_of(case: str) -> str:

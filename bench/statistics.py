@@ -225,11 +225,10 @@ def _differences(record: Record, native: Record | None) -> dict[str, tuple[float
 def _latency(record: Record, values: dict[str, float], absent: dict[str, str]) -> None:
     if record.latency is None or not record.latency.times_ns:
         return
-    times = sorted(t / 1e6 for t in record.latency.times_ns)
+    times = [t / 1e6 for t in sorted(record.latency.times_ns)]
     values["avg_latency_ms"] = fmean(times)
     values["median_latency_ms"] = median(times)
-    values["min_latency_ms"] = min(times)
-    values["max_latency_ms"] = max(times)
+    values["min_latency_ms"], values["max_latency_ms"] = times[0], times[-1]
     values["avg_throughput_fps"] = sum(record.latency.images) / (sum(times) / 1e3)
     for percent in PERCENTILES:
         name, needed = f"p{percent}_latency_ms", samples_needed(percent)
@@ -311,10 +310,11 @@ def _relative(record: Record, native: Record, values: dict[str, float], absent: 
     values.update(agreement(record, native))
     devices = [_device_of(native), _device_of(record)]
     machines = [_machine_of(native), _machine_of(record)]
-    theirs: dict[str, float] = {}
-    _latency(native, theirs, {})
-    _device(native, theirs, {})
     pairs = paired_speedups(record, native)
+    theirs: dict[str, float] = {}
+    if not pairs:
+        _latency(native, theirs, {})
+        _device(native, theirs, {})
     for name, source in SPEEDUPS.items():
         if None not in devices and devices[0] != devices[1]:
             absent[name] = f"native ran on the {devices[0]}, this on the {devices[1]}"

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError, ConfigError
+from bench.errors import BenchError, ConfigError, StoreError
 from bench.export.formats import parse_targets, write_exports
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
 from bench.running import run_cases
 from bench.sitting import Sitting, begun, find_run, hold, look_back
-from bench.store import create_run, replace_atomic, save_suite
+from bench.store import FULL, create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
 
@@ -78,10 +78,18 @@ def test(
     except KeyboardInterrupt:
         print("Stopped by Ctrl-C.", file=sys.stderr)
         code = EXIT_CODES["broken"]
-    except Exception:  # the edge: a fault of this program must not pass for a failed assertion, Python's exit code 1
-        traceback.print_exc()
-        code = EXIT_CODES["broken"]
+    except Exception as error:  # the edge: a fault of this program must not pass for a failed assertion, exit code 1
+        code = _tell(error)
     raise typer.Exit(code)
+
+
+def _tell(error: Exception) -> int:
+    """Of what nobody expected, where it happened; of a disk without room, that."""
+    if isinstance(error, OSError) and error.errno in FULL:
+        print(f"error: what a run tells or keeps cannot be written: {error}", file=sys.stderr)
+        return StoreError.exit_code
+    traceback.print_exc()
+    return EXIT_CODES["broken"]
 
 
 @dataclass(frozen=True)

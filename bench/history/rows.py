@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import sqlite3
@@ -64,7 +65,7 @@ def _read_all(results: Path, paths: Sequence[str]) -> Iterator[tuple[str, Rows |
         return
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     cores = len(os.sched_getaffinity(0))
-    with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(cores, get_context("spawn"), initializer=gc.disable) as pool:  # no cycles, much else
         for rows in pool.map(_read_some, [results] * len(chunks), chunks):
             yield from rows
 

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 from bench.record import Case, Environment, Record
@@ -30,7 +31,7 @@ class Key:
 
     facts: Mapping[str, str]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits that stand for the facts."""
         return hashlib.sha256(json.dumps(sorted(self.facts.items())).encode()).hexdigest()[:12]
@@ -44,6 +45,13 @@ class Key:
 
 def series_key(case: Case) -> Key:
     """What is measured: model, optimization, data, shapes. Defaults are left out, so that a new field changes none."""
+    return _series_key(case.model_dump_json())
+
+
+@lru_cache(maxsize=4096)
+def _series_key(text: str) -> Key:
+    """Of a case as JSON: in a history every night has the same ones."""
+    case = Case.model_validate_json(text)
     facts = {
         **_facts("model", case.model.model_dump(mode="json", exclude_defaults=True, exclude=set(NO_PART_OF_A_MODEL))),
         **_facts(

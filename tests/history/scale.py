@@ -6,13 +6,16 @@ The times of docs/nightly.md come from it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from bench.history.index import Index
+from tests.configs import bench
 from tests.history.nights import FIRST
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,10 +37,11 @@ def write(results: Path, runs: int) -> None:
 
 
 def timed(what: str, action: Callable[[], object]) -> None:
-    """Does it and says how long it took."""
-    begin = time.perf_counter()
+    """Does it and says how long it took, how much of the processors, and what else they had to do."""
+    begin, used = time.perf_counter(), sum(os.times()[:4])
     action()
-    print(f"{what}: {time.perf_counter() - begin:.2f} s", flush=True)
+    seconds, used = time.perf_counter() - begin, sum(os.times()[:4]) - used
+    print(f"{what}: {seconds:.2f} s, {used:.2f} s of CPU, load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
 def main() -> None:
@@ -53,6 +57,10 @@ def main() -> None:
     timed("latest", lambda: index.latest("resnet50"))
     timed("last 60 nights", lambda: index.nights(series.id, series.segment, last=60))
     timed("all nights of a series", lambda: index.nights(series.id, series.segment))
+    for baseline in ("latest", "history"):
+        compare = partial(bench, "compare", baseline, "--results", str(results))
+        timed(f"bench compare {baseline}, the first time", compare)
+        timed(f"bench compare {baseline}", compare)
     print(index.count(), len(index.series()), f"{index.path.stat().st_size / 1e6:.0f} MB")
 
 
