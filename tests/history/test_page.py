@@ -55,7 +55,7 @@ def test_what_became_worse_comes_first_with_its_night_and_what_differs() -> None
     text = reader.text
     assert reader.open == [] and "script" in reader.tags and "link" not in reader.tags
     since = f"{FIRST + timedelta(days=30):%Y-%m-%d}"
-    assert "Newest night: regressed , 1 series worse" in text
+    assert "Newest night: regressed ; worse and not accepted: 1 series" in text
     order = [text.index(part) for part in ("Newest night", f"worse since {since}: +6.", "Series", "Changes", "Nights")]
     assert order == sorted(order)
     assert text.index("fp16-tf-trt nightly") < text.index("native-tensorflow nightly")  # worst first
@@ -71,7 +71,7 @@ def test_an_accepted_change_and_a_golden_run_are_marked() -> None:
     assert bench("history", "golden", str(paths[0])).exit_code == 0
     page = show()
     text = Reader(page).text
-    assert "accepted: worse since" in text and "me: new driver" in text and "series worse" not in text
+    assert "accepted: worse since" in text and "me: new driver" in text and "worse and not accepted" not in text
     assert page.count('<path class="golden"') == 3  # in the legend, and of both series
     assert re.search(r'data-name="to golden" data-value="0\.0[5-7]\d+">\+[567]\.\d\d %', page)
 
