@@ -95,6 +95,15 @@ def test_a_suite_that_no_longer_runs_does_not_keep_the_page_red() -> None:
     assert "Newest night: passed" in text and "(not run since)" in text
 
 
+def test_two_machines_of_one_suite_have_a_row_each_and_neither_is_overdue() -> None:
+    for number in range(4):
+        for hour, cpu in enumerate(("one", "other")):
+            record = night_record(10.0 + hour, environment=make_environment(cpu=cpu))
+            write_night(Path("results"), number + hour / 24, [record])
+    text = Reader(show()).text
+    assert text.count(", hardware ") == 2 and "no sound value" not in text and text.count("steady") == 2
+
+
 def test_an_outlier_is_a_cross_and_does_not_flatten_the_rest() -> None:
     for number in range(30):
         write_night(Path("results"), number, [night_record(100.0 if number == 15 else 10.0 + 0.01 * (number % 3))])
