@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -79,6 +80,7 @@ def history_page(
     ended = {suite: index.ended(suite, ENDED) for suite in index.suites()}
     newest = _newest(index, ended)
     golden = _golden(index)
+    named = Counter((trend.series.id, trend.metric) for trend in found)
     lines = sorted((_line(trend, known, newest, golden) for trend in found), key=lambda line: line.state.rank)
     changes = _changes(found, known)
     return render(
@@ -90,6 +92,7 @@ def history_page(
         lines=lines,
         nights=nights,
         several=len(metrics) > 1,
+        elsewhere={series for (series, _), times in named.items() if times > 1},
         changes=changes[:MOST],
         left_out=len(changes) - len(changes[:MOST]),
         outliers=_outliers(found)[:MOST],
@@ -158,7 +161,7 @@ def _line(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest],
 def _state(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest]) -> State:
     """The worst that is to be said of it."""
     last, night = next(each for each in newest if each.suite == trend.series.suite), trend.nights[-1]
-    if night.run != last.ended.run:
+    if last.ended.started - night.started >= ONE_NIGHT:
         return State(2, f"no sound value since {night.started:%Y-%m-%d}", "open")
     if (trend.series.id, trend.metric) in last.flagged:
         return State(0, "regressed in the newest night", "bad")

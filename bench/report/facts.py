@@ -8,7 +8,7 @@ from bench.conversion import Conversion
 from bench.record import Environment, Optimization, Record
 from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
-from bench.telemetry import Telemetry
+from bench.telemetry import Summary, Telemetry
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -135,7 +135,7 @@ def machine_facts(record: Record) -> Facts:
     return _present(
         [
             ("clock policy", None if gpu is None else f"{gpu.clock_policy}: {gpu.clock_policy_reason}"),
-            *((name, f"{s.min:g} to {s.max:g}, median {s.median:g}") for name, s in fields.items()),
+            *((name, _reach(name, summary)) for name, summary in fields.items()),
             *energies,
             ("cores busy, by all processes", None if measured is None else _number(measured.busy_cores)),
             ("cores busy, by this case", None if measured is None else _number(measured.worker_cores)),
@@ -146,6 +146,12 @@ def machine_facts(record: Record) -> Facts:
             ("telemetry", telemetry.failed),
         ]
     )
+
+
+def _reach(name: str, summary: Summary) -> str:
+    values = (summary.min, summary.max, summary.median)
+    low, high, middle = (size(round(v)) if name.endswith("_bytes") else f"{v:g}" for v in values)
+    return f"{low} to {high}, median {middle}"
 
 
 def _lock(telemetry: Telemetry) -> str | None:

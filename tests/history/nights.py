@@ -35,7 +35,7 @@ def repeated(latencies_ms: Sequence[float], precision: str = "FP16", **changes: 
 
 def write_night(
     results: Path,
-    number: int,
+    number: float,
     records: Iterable[Record],
     config: Mapping[str, Any] | None = None,
     suite: str = SUITE,
@@ -43,7 +43,7 @@ def write_night(
 ) -> Path:
     """The folder of one night's run, written without waiting for the disk."""
     started = FIRST + timedelta(days=number)
-    run = results / suite / f"{started:%Y%m%dT%H%M%SZ}-{number:06x}"
+    run = results / suite / f"{started:%Y%m%dT%H%M%SZ}-{round(number):06x}"
     run.mkdir(parents=True)
     records = [record.model_copy(update={"started": started}) for record in records]
     for record in records:

@@ -55,7 +55,7 @@ def test_what_became_worse_comes_first_with_its_night_and_what_differs() -> None
     text = reader.text
     assert reader.open == [] and "script" in reader.tags and "link" not in reader.tags
     since = f"{FIRST + timedelta(days=30):%Y-%m-%d}"
-    assert "Newest night: regressed , 1 series worse" in text
+    assert "Newest night: regressed ; worse and not accepted: 1 series" in text
     order = [text.index(part) for part in ("Newest night", f"worse since {since}: +6.", "Series", "Changes", "Nights")]
     assert order == sorted(order)
     assert text.index("fp16-tf-trt nightly") < text.index("native-tensorflow nightly")  # worst first
@@ -71,7 +71,7 @@ def test_an_accepted_change_and_a_golden_run_are_marked() -> None:
     assert bench("history", "golden", str(paths[0])).exit_code == 0
     page = show()
     text = Reader(page).text
-    assert "accepted: worse since" in text and "me: new driver" in text and "series worse" not in text
+    assert "accepted: worse since" in text and "me: new driver" in text and "worse and not accepted" not in text
     assert page.count('<path class="golden"') == 3  # in the legend, and of both series
     assert re.search(r'data-name="to golden" data-value="0\.0[5-7]\d+">\+[567]\.\d\d %', page)
 
@@ -93,6 +93,15 @@ def test_a_suite_that_no_longer_runs_does_not_keep_the_page_red() -> None:
     write(3, fp16_from=99, factor=1.0)
     text = Reader(show()).text
     assert "Newest night: passed" in text and "(not run since)" in text
+
+
+def test_two_machines_of_one_suite_have_a_row_each_and_neither_is_overdue() -> None:
+    for number in range(4):
+        for hour, cpu in enumerate(("one", "other")):
+            record = night_record(10.0 + hour, environment=make_environment(cpu=cpu))
+            write_night(Path("results"), number + hour / 24, [record])
+    text = Reader(show()).text
+    assert text.count(", hardware ") == 2 and "no sound value" not in text and text.count("steady") == 2
 
 
 def test_an_outlier_is_a_cross_and_does_not_flatten_the_rest() -> None:

@@ -190,6 +190,11 @@ def test_all_that_is_shown_can_be_read(browser: Any, any_page: Path, scheme: Sch
         assert [each for each in contrasts if each[2] < (READABLE if each[0] == "text" else SEEN)] == []
 
 
+def test_all_pictures_are_there(run: Shown) -> None:
+    assert run.page.locator("main img").count() >= 3
+    assert run.page.evaluate("[...document.images].every((each) => each.complete && each.naturalWidth > 100)")
+
+
 def test_light_and_dark_differ(browser: Any, folder: Path) -> None:
     grounds = {}
     for scheme in ("light", "dark"):
