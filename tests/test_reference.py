@@ -1,4 +1,4 @@
-"""Trained models on real images against what an independent script measured; needs ../shared/data."""
+"""Trained models, by their cards, on real images against what an independent script measured; needs ../shared/data."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ pytest.importorskip("tensorflow")
 
 DATA = ROOT.parent / "shared" / "data"
 COCO, NIPS = DATA / "datasets" / "coco", DATA / "datasets" / "nips17"
-CLASSIFIER = {"input_saved_model_dir": str(DATA / "models" / "mobilenet_v1_0.75_224"), "preprocess": "tf"}
-DETECTOR = {"input_saved_model_dir": str(DATA / "models" / "ssd_mobilenet_v1_coco")}
+CLASSIFIER, DETECTOR = (
+    {"model_name": f"results/reference/cards/{name}.json", "input_dir": str(DATA / "models" / name)}
+    for name in ("mobilenet_v1_0.75_224", "ssd_mobilenet_v1_coco")
+)
 LABELLED = {
     "images_dir": str(NIPS), "labels_path": str(NIPS / "labels.txt"), "image_shape": [224, 224],
     "batch_size": 8,
