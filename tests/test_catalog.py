@@ -15,6 +15,7 @@ from bench.catalog import (
     names,
     shown,
 )
+from bench.check_model import check_path
 from bench.data_home import provide, resolve_dataset
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
@@ -170,6 +171,19 @@ def test_a_card_of_a_real_model_says_what_the_config_without_it_says(name: str) 
     assert cases[0].model.path == f"data/models/{cases[0].model.name}"
     assert cases[1].model_copy(update={"model": cases[0].model}) == cases[0]
     assert cases[1].model.model_copy(update={"image_shape": None}) == cases[0].model
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real models and images are not there: ../shared/data")
+@pytest.mark.parametrize("name", ["mobilenet_v1_0.75_224", "ssd_mobilenet_v1_coco"])
+def test_the_tensors_of_a_real_models_card_are_the_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorflow")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the child that reads it
+    shutil.copytree(ROOT / "results" / "reference" / "cards", "results/reference/cards")
+    Path("data").symlink_to(DATA)
+    lines = list(check_path(Path(f"results/reference/cards/{name}.json"), "."))
+    assert [line.text for line in lines if line.is_problem] == []
+    assert lines[1].text == f"the model is here: data/models/{name}"
 
 
 @pytest.mark.parametrize("folder", ["zoo/far/b/saved_model", "zoo/b/saved_model"], ids=["downloaded", "unpacked"])

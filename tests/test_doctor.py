@@ -102,6 +102,7 @@ def test_a_model_as_json_and_every_unknown_with_its_reason() -> None:
     [
         ("shapes_clasifier", "--model: no card and no folder 'shapes_clasifier'; did you mean 'shapes_classifier'?"),
         ("./nowhere", "--model: 'nowhere': no such folder"),
+        ("cards/nowhere.json", "no card 'cards/nowhere.json': a name that ends in .json is the path of a card"),
         (".", "--model: '.': is not a SavedModel: no saved_model.pb in it"),
         ("ssd_mobilenet_v1_coco", "is not on this machine: fetch http"),
     ],
