@@ -20,7 +20,7 @@ import typer
 from rich.console import Console
 
 from bench.errors import BenchError, ConfigError, StoreError
-from bench.export.formats import parse_targets, write_exports
+from bench.export.formats import make_folders, parse_targets, write_exports
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Case, Check, Record
@@ -117,6 +117,7 @@ def run_suites(
     """Make all suites ready, run every one, and give the exit code of the worst."""
     if against is not None:
         _check_baselines(suites, against)
+    make_folders(exports, [suite.name for suite in suites])
     verdicts = []
     with contextlib.ExitStack() as held:
         fresh = resume is None

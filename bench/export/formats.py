@@ -81,6 +81,17 @@ def parse_targets(texts: Sequence[str], suites: int = 1) -> list[tuple[str, str]
     return targets
 
 
+def make_folders(targets: Sequence[tuple[str, str]], suites: Sequence[str]) -> None:
+    """Before anything is measured, so that a run of hours is not found at its end to have nowhere to go."""
+    for _, file in targets:
+        for suite in suites:
+            folder = Path(file.replace(SUITE, suite)).parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigError(f"--export {file}: {folder} cannot be made: {error.strerror}") from error
+
+
 def write_exports(path: Path, targets: Sequence[tuple[str, str]]) -> None:
     """A stored run in all formats that were asked for, with what it was judged by."""
     from bench.compare.stored import kept

@@ -82,7 +82,7 @@ def read_export(path: Path, comparison: Comparison | None) -> ExportedRun:
     suite, records = read_suite(path), load_records(path)
     groups = compare_cases(merged(records), broken_because)
     lost = _lost(suite["cases"], records)
-    known = [_case(column, lost) for group in groups for column in group.columns]
+    known = list(exported_cases(groups, lost))
     return ExportedRun(
         path=path,
         suite=str(suite["name"]),
@@ -96,6 +96,11 @@ def read_export(path: Path, comparison: Comparison | None) -> ExportedRun:
         groups=groups,
         comparison=comparison,
     )
+
+
+def exported_cases(groups: Iterable[Group], lost: Mapping[str, int] | None = None) -> Iterator[ExportedCase]:
+    """The cases of compared records; `lost` says how many processes of each have no record."""
+    return (_case(column, lost or {}) for group in groups for column in group.columns)
 
 
 def _lost(cases: Sequence[str], records: Sequence[Record]) -> dict[str, int]:

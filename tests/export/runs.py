@@ -10,7 +10,7 @@ from bench.conversion import Conversion
 from bench.export.run import ExportedRun, read_export
 from bench.record import Failure, Record, Samples
 from tests.factory import make_case, make_environment
-from tests.history.nights import night_record, write_night
+from tests.history.nights import FIRST, night_record, write_night
 
 RESULTS = Path("results")
 BAD = "<script>alert('x')</script> & \x1b[31mred\x00 | `b` \ufffe"  # what a log or a name may hold
@@ -19,6 +19,11 @@ NATIVE, UNSETTLED, CRASHED, FELL_BACK, GONE = (
     for precision, backend in (("native", None), ("FP32", None), ("FP16", None), ("INT8", None), ("FP16", "litert"))
 )
 STATUSES = {NATIVE: "valid", UNSETTLED: "not valid", CRASHED: "failed", FELL_BACK: "broken", GONE: "failed"}
+
+EMPTY = ExportedRun(
+    path=Path("run"), suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None,
+    cases=(), checks=(), groups=(), comparison=None,
+)  # fmt: skip
 
 
 def records() -> list[Record]:

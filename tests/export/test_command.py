@@ -97,6 +97,7 @@ def test_a_run_writes_its_exports_at_its_end() -> None:
         ("junit", "write it as FORMAT=FILE"),
         ("xml=junit.xml", "unknown format 'xml'"),
         ("junit=junit.xml", "put {suite} into its name"),
+        ("junit=one.json/{suite}.xml", "one.json cannot be made"),
     ],
 )
 def test_an_export_that_cannot_be_is_told_before_anything_is_measured(export: str, told: str) -> None:

@@ -7,20 +7,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
+from bench.compare.comparison import Comparison, Row
 from bench.export.junit import junit
-from bench.export.run import ExportedRun
-from bench.record import Check
-from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, UNSETTLED, good_export, make_export
-from tests.history.nights import FIRST
-
-EMPTY = ExportedRun(
-    path=Path("run"), suite="nightly", name="run", started=FIRST, verdict="passed", config={}, environment=None,
-    cases=(), checks=(), groups=(), comparison=None,
-)  # fmt: skip
+from bench.export.run import ExportedRun, exported_cases
+from bench.record import Check, Record
+from bench.report.comparison import compare_cases
+from bench.verdict import broken_because, exit_code, verdict, worst
+from tests.export.runs import (
+    CHECKS,
+    CRASHED,
+    EMPTY,
+    FELL_BACK,
+    GONE,
+    NATIVE,
+    UNSETTLED,
+    comparison,
+    good_export,
+    make_export,
+    records,
+)
 
 
 def cases_of(run: ExportedRun) -> dict[tuple[str, str], TestCase]:
@@ -93,6 +102,32 @@ def test_a_comparison_that_could_compare_nothing_is_skipped(tmp_path: Path) -> N
     empty = replace(run, comparison=replace(run.comparison, rows=(), vanished=()))
     (skipped,) = cases_of(empty)["nightly.comparison", "against nightly/before"].result
     assert isinstance(skipped, Skipped) and "a remark" in skipped.message
+
+
+KEPT = records()
+SAID = [Check.model_validate(check) for check in CHECKS]
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.sampled_from(KEPT), unique_by=lambda record: record.case.id, min_size=1),
+    st.lists(st.sampled_from(SAID)),
+    st.none() | st.lists(st.sampled_from(comparison().rows), min_size=1),
+)
+def test_a_ci_server_sees_what_the_exit_code_says(
+    found: list[Record], checks: list[Check], rows: list[Row] | None
+) -> None:
+    """4: an error. 1: a failure and no error. 3: skipped and neither. 0: neither."""
+    held = None if rows is None else Comparison("before", "now", tuple(rows))
+    outcome = worst([verdict(found, checks), *(() if held is None else (held.verdict,))])
+    cases = tuple(exported_cases(compare_cases(found, broken_because)))
+    (suite,) = suites(replace(EMPTY, verdict=outcome, cases=cases, checks=tuple(checks), comparison=held))
+    seen = suite.errors > 0, suite.failures > 0, suite.skipped > 0
+    code = exit_code([outcome])
+    if code == 4:
+        assert seen[0]
+    else:
+        assert seen[:2] == (False, code == 1) and (seen[2] or code != 3)
 
 
 @given(st.text(), st.text())

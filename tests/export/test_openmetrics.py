@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 from prometheus_client.samples import Sample
 
 from bench.export.openmetrics import openmetrics
-from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, STATUSES, UNSETTLED, make_export
+from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, STATUSES, UNSETTLED, make_export
+from tests.factory import make_environment
 
 
 @pytest.fixture
@@ -50,3 +54,10 @@ def test_the_verdict_and_the_changes_are_there(text: str) -> None:
     assert changes[NATIVE, "median_latency_ms"] == pytest.approx(1 / 9)
     assert (UNSETTLED, "median_latency_ms") not in changes
     assert samples(text, "bench_comparison_vanished")[0].value == 1
+
+
+@given(st.text(), st.text())
+def test_any_text_gives_samples_that_parse(name: str, commit: str) -> None:
+    environment = make_environment(git_commit=commit)
+    families = [*parse_openmetrics(openmetrics(replace(EMPTY, suite=name, environment=environment)))]
+    assert any(family.name == "bench_run_info" for family in families)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bench.export.run import ExportedRun
+from bench.export.run import ExportedCase, ExportedRun
 from bench.export.tidy import HEAD, tidy_csv
-from tests.export.runs import CRASHED, FELL_BACK, GONE, NATIVE, UNSETTLED, good_export, make_export
+from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, UNSETTLED, good_export, make_export
 
 
 def frame(run: ExportedRun) -> Any:
@@ -58,3 +61,11 @@ def test_a_vanished_case_has_a_row(tmp_path: Path) -> None:
 def test_columns_are_the_same_whatever_the_run(tmp_path: Path) -> None:
     with_comparison, without = (frame(make_export(tmp_path / str(each), each)) for each in (True, False))
     assert [*with_comparison] == [*without] == [*frame(good_export(tmp_path))] == [*HEAD]
+
+
+@given(st.text(), st.text())
+def test_any_text_gives_one_row_a_case_and_no_formula(name: str, reason: str) -> None:
+    case = ExportedCase("=1+1", "failed", reason, None)
+    text = tidy_csv(replace(EMPTY, suite=name, cases=(case, case)))
+    table = pd.read_csv(io.StringIO(text), keep_default_na=False)
+    assert len(table) == 2 and not table.case_id.str.startswith("=").any()
