@@ -13,9 +13,9 @@ from bench.compare.comparison import Comparison, Row
 from bench.compare.table import HEAD, SYMBOLS, cells, ordered, remarks, title, why
 from bench.export.run import ExportedRun
 from bench.report.comparison import Comparison as Group
-from bench.report.grid import SCREEN, Line, lay_out
+from bench.report.grid import DOUBT, SCREEN, Cell, Line, lay_out
 from bench.report.markup import escape, markdown_table
-from bench.report.words import clipped
+from bench.report.words import clipped, counted
 
 COMMENT, SUMMARY = 65_536, 1 << 20  # characters, bytes: GitHub's limits
 LEAST = 1024
@@ -69,7 +69,7 @@ def _size(text: str) -> int:
 
 def _heading(run: ExportedRun) -> str:
     counts = [f"{sum(case.status == status for case in run.cases)} {status}" for status in _statuses(run)]
-    cases = f"{len(run.cases)} cases: {', '.join(counts)}" if counts else "no cases"
+    cases = f"{counted(len(run.cases), 'case')}: {', '.join(counts)}" if counts else "no cases"
     passed = sum(check.outcome == "passed" for check in run.checks)
     checks = f" {passed} of {len(run.checks)} assertions passed." if run.checks else ""
     commit = f", commit {run.commit[:12]}" if run.commit else ""
@@ -96,7 +96,7 @@ def _blocks(run: ExportedRun) -> Iterator[Block]:
     if run.comparison is not None:
         same = [row for row in ordered(run.comparison) if row.outcome == "passed"]
         if same:
-            summary = f"<details><summary>{len(same)} rows unchanged</summary>\n\n"
+            summary = f"<details><summary>{counted(len(same), 'row')} unchanged</summary>\n\n"
             yield Block(summary + _head(HEAD, (2, 3, 4)), _rows(same), "\n\n</details>")
 
 
@@ -121,19 +121,26 @@ def _rows(rows: Sequence[Row]) -> tuple[str, ...]:
 def _figures(group: Group) -> Block:
     """The main figures of a comparison's cases; what is not valid has its mark, and is said below."""
     grid = lay_out(group, SCREEN)
-    head = ("", "unit", *(escape(label) for label in grid.labels))
-    said = [*grid.warnings, *grid.doubts, *grid.broken, *grid.failures]
+    wrong = tuple("failed" if each.failed else "broken" if each.broken else "" for each in group.columns)
+    labels = (f"{label} ({word})" if word else label for label, word in zip(grid.labels, wrong, strict=True))
+    head = ("", "unit", *map(escape, labels))
+    said = [*grid.warnings, *grid.doubts, *grid.broken, *grid.failures, *grid.footnotes]
     below = "".join(f"\n- {escape(clipped(line, LONGEST))}" for line in said)
     return Block(
         f"**{escape(group.title)}**\n\n{_head(head, range(2, len(head)))}",
-        tuple(_figure(line) for line in grid.lines),
+        tuple(_figure(line, wrong) for line in grid.lines),
         f"\n{below}" if below else "",
     )
 
 
-def _figure(line: Line) -> str:
-    texts = (f"{escape(cell.text)}{cell.doubt}{f' {cell.spread}' if cell.spread else ''}" for cell in line.cells)
-    return _line([escape(line.name), line.unit, *texts])
+def _figure(line: Line, wrong: Sequence[str]) -> str:
+    return _line([escape(line.name), line.unit, *(_cell(*each) for each in zip(line.cells, wrong, strict=True))])
+
+
+def _cell(cell: Cell, wrong: str) -> str:
+    """A value with its mark, if it is not to be relied on, and its spread."""
+    mark = DOUBT if wrong and cell.text[:1].isdigit() else cell.doubt
+    return f"{escape(cell.text)}{mark}{f' {cell.spread}' if cell.spread else ''}"
 
 
 def _head(names: Sequence[str], numbers: Sequence[int]) -> str:

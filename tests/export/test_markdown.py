@@ -40,6 +40,14 @@ def test_a_regression_comes_before_what_is_inconclusive(tmp_path: Path) -> None:
     )
 
 
+def test_figures_that_are_not_results_are_marked(tmp_path: Path) -> None:
+    lines = markdown(make_export(tmp_path)).splitlines()
+    (head,) = (line for line in lines if line.startswith("|  | unit |"))
+    assert "FP16 (tf-trt) (failed)" in head and "INT8 (tf-trt) (broken)" in head and "FP32 (tf-trt) †" in head
+    (values,) = (line.split("|")[3:-1] for line in lines if line.startswith("| median_latency_ms | ms |"))
+    assert [value.strip() for value in values] == ["10.00", "10.00†", "2.000†", "1.000†"]
+
+
 def test_html_and_controls_are_escaped(tmp_path: Path) -> None:
     text = markdown(make_export(tmp_path))
     assert "<script>" not in text and "&lt;script&gt;" in text and "\x1b" not in text and "\x00" not in text
@@ -47,7 +55,7 @@ def test_html_and_controls_are_escaped(tmp_path: Path) -> None:
 
 def test_a_good_run_is_short(tmp_path: Path) -> None:
     text = markdown(good_export(tmp_path))
-    assert text.startswith("## = passed: nightly\n") and "1 cases: 1 valid." in text.replace("\\", "")
+    assert text.startswith("## = passed: nightly\n") and "1 case: 1 valid." in text.replace("\\", "")
 
 
 @pytest.mark.parametrize("limit", [2048, COMMENT, SUMMARY])
