@@ -309,6 +309,21 @@ def test_ctrl_c_meanwhile_leaves_what_was_found_first(gate: Callable[..., Compar
         gate([night_record(10.0)], [night_record(10.5)], second)
 
 
+def test_what_was_measured_again_before_keeps_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that goes on after it was cut off is judged, and measured again, once more."""
+    monkeypatch.setattr(confirm, "run_cases", lambda suite, *_: [night_record(10.5, case=c) for c in suite.cases])
+    before, after = map(read_run, write_nights(tmp_path, [10.0, 10.5]))
+    suite = Suite("nightly", Path("test.json"), {}, (make_case("FP16"),), (), BenchmarkSection())
+
+    def judge(run: Run) -> Comparison:
+        return compare_runs(before, run, rules(CompareSection()))
+
+    for name in ("again", "again-2"):
+        found = confirmed(judge(after), suite, after, judge, Console(quiet=True))
+        assert (after.path / name / "suite.json").is_file()
+        assert f"Measured again in 5 processes; the records are in {name}/." in found.remarks
+
+
 def test_one_process_is_no_second_measurement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     outcome = bench("test", write_config({"compare_config": {"confirm_processes": 1}}), "--dry-run")
