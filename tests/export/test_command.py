@@ -77,7 +77,7 @@ def test_a_baseline_that_cannot_be_read_is_told() -> None:
 
 
 def test_a_run_writes_its_exports_at_its_end() -> None:
-    config = write_config({"name": "nightly"})
+    config = write_config({"name": "nightly", "compare_config": {"confirm_processes": 0}})
     first = bench("test", config, "--export", "junit=junit.xml")
     code = bench(
         "test", config, "--baseline", "latest", "--export", "markdown=out/{suite}.md", "--export", "csv=all.csv"
