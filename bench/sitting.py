@@ -33,6 +33,7 @@ OF_A_MACHINE = frozenset(
     | {"calibration_tables", "scratch_dir", "artifacts_dir", "load_dir", "phase_timeout_s", "display_every"}
     | {"published", "num_images", "left_out"}  # the last two are found when the data is checked
 )  # of a case: what may differ where the same is measured
+OF_A_CASE = (".json", ".log", ".load", ".profile", ".md", ".html")  # what its files' names end with
 SHOWN = 8  # differences named in an error
 
 
@@ -55,10 +56,10 @@ class Sitting:
         """Those of which no record stands."""
         return tuple(case for case in cases if case.id not in self.kept)
 
-    def put_aside(self, case_id: str) -> None:
-        """Move what an earlier sitting left of a case out of the way."""
-        for suffix in (".json", ".log", ".load", ".profile"):
-            found = self.run / f"{case_id}{suffix}"
+    def put_aside(self, name: str) -> None:
+        """Move what an earlier sitting left of a case, or of its comparison with a baseline, out of the way."""
+        for suffix in OF_A_CASE:
+            found = self.run / f"{name}{suffix}"
             if self.number > 1 and found.exists():
                 target = self.run / EARLIER / f"before-{self.number}" / found.name
                 try:
@@ -122,7 +123,6 @@ def look_back(run: Path, suite: Suite) -> tuple[Sitting, tuple[str, ...]]:
     _check_config(run, suite, stored, records)
     sittings = (*(stored.get("sittings") or ({},)), begun())
     compared: dict[str, Any] = {key: stored[key] for key in ("baseline", "flagged", "again") if key in stored}
-    _remove_leftovers(run)
     return Sitting(run, len(sittings), sittings, records, compared), tuple(stored["cases"])
 
 
@@ -186,7 +186,7 @@ def _facts(case: Case) -> dict[str, str]:
     return {name: text for name, text in found.items() if name.rpartition(".")[2] not in OF_A_MACHINE}
 
 
-def _remove_leftovers(run: Path) -> None:
+def remove_leftovers(run: Path) -> None:
     """What a killed process was writing: hidden files, which nothing reads."""
     for folder in (run, run / "plots"):
         for file in folder.glob(".*"):

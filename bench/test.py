@@ -10,8 +10,8 @@ import contextlib
 import signal
 import sys
 import traceback
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError, ConfigError, StoreError
+from bench.errors import BenchError, StoreError
 from bench.export.formats import make_folders, parse_targets, write_exports
-from bench.preflight import make_ready
+from bench.plan import Plan, begin, go_on, kept_cases
 from bench.progress import Progress
 from bench.record import Case, Check, Record
 from bench.running import run_cases
-from bench.sitting import Sitting, begun, find_run, hold, look_back
-from bench.store import FULL, create_run, replace_atomic, save_suite
+from bench.store import FULL, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
 
@@ -71,7 +70,7 @@ def test(
         suites = [load_suite(path, settings or (), select or ()) for path in configs]
         targets = parse_targets(exports or (), len(suites))
         run = partial(run_suites, suites, results, console, against, resume, targets)
-        code = _show_cases(suites, console) if dry_run else run()
+        code = _show_cases(suites, console, kept_cases(suites, results, resume)) if dry_run else run()
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
@@ -101,15 +100,6 @@ class Against:
     acknowledged: Path
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A suite, and what is measured of it in this sitting."""
-
-    suite: Suite  # all cases that the run was asked for, now or before
-    ready: Suite  # those to be measured, ready to run
-    sitting: Sitting
-
-
 def run_suites(
     suites: Sequence[Suite], results: Path, console: Console, against: Against | None = None,
     resume: str | None = None, exports: Sequence[tuple[str, str]] = (),
@@ -121,7 +111,7 @@ def run_suites(
     verdicts = []
     with contextlib.ExitStack() as held:
         fresh = resume is None
-        plans = _begin(suites, results, held) if resume is None else [_go_on(suites, results, resume, held)]
+        plans = begin(suites, results, held) if resume is None else [go_on(suites, results, resume, held)]
         for plan in plans:
             _save_suite(plan, plan.sitting.records.values(), (), "unfinished")  # true until the last case has ended
             measured = {record.case.id: record for record in _measure(plan, console, fresh)}
@@ -140,29 +130,6 @@ def run_suites(
     return exit_code(verdicts)
 
 
-def _begin(suites: Sequence[Suite], results: Path, held: contextlib.ExitStack) -> list[Plan]:
-    """New runs of all cases; their folders are held until the end."""
-    ready = [make_ready(suite) for suite in suites]
-    sittings = [Sitting(create_run(results, suite.name), sittings=(begun(),)) for suite in ready]
-    for sitting in sittings:
-        held.enter_context(hold(sitting.run))
-    return [Plan(suite, suite, sitting) for suite, sitting in zip(ready, sittings, strict=True)]
-
-
-def _go_on(suites: Sequence[Suite], results: Path, resume: str, held: contextlib.ExitStack) -> Plan:
-    """Go on with a run: of what is asked for now, the cases without a record that stands."""
-    if len(suites) != 1:
-        raise ConfigError(f"--resume {resume}: a run is of one config, not of {len(suites)}")
-    (suite,) = suites
-    run = find_run(results, suite, resume)
-    held.enter_context(hold(run))
-    sitting, before = look_back(run, suite)
-    asked = {*before, *(case.id for case in suite.cases)}
-    cases = tuple(case for case in suite.every if case.id in asked)
-    whole = replace(suite, cases=cases, is_whole=len(cases) == len(suite.every))
-    return Plan(whole, make_ready(replace(suite, cases=sitting.to_measure(suite.cases))), sitting)
-
-
 def _measure(plan: Plan, console: Console, fresh: bool) -> list[Record]:
     count, sitting = len(plan.ready.cases), plan.sitting
     if not fresh:
@@ -172,7 +139,10 @@ def _measure(plan: Plan, console: Console, fresh: bool) -> list[Record]:
             highlight=False,
             soft_wrap=True,
         )
-    return run_cases(plan.ready, sitting, Progress(console, count)) if count else []
+    if not count:
+        return []
+    sitting.put_aside("baseline")  # was about fewer cases
+    return run_cases(plan.ready, sitting, Progress(console, count))
 
 
 def _check_baselines(suites: Sequence[Suite], against: Against) -> None:
@@ -265,11 +235,11 @@ def _save_suite(
     save_suite(sitting.run, suite.name, suite.config, [case.id for case in suite.cases], ending)
 
 
-def _show_cases(suites: Sequence[Suite], console: Console) -> int:
+def _show_cases(suites: Sequence[Suite], console: Console, kept: Collection[str]) -> int:
     for suite in suites:
         console.print(f"{suite.source}: suite {suite.name}, {len(suite.cases)} cases", highlight=False)
         for case in suite.cases:
-            console.print(f"  {_describe(case)}", highlight=False, soft_wrap=True)
+            console.print(f"  {_describe(case)}{' (kept)' * (case.id in kept)}", highlight=False, soft_wrap=True)
     return 0
 
 

@@ -151,7 +151,7 @@ def may_mount(folder: Path) -> bool:
         return False
 
 
-@pytest.mark.parametrize("size", ["8k", "12k", "160k"])
+@pytest.mark.parametrize("size", ["12k", "160k"])
 def test_a_disk_that_is_really_full(size: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()

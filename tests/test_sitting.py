@@ -83,6 +83,7 @@ def test_what_failed_or_did_not_reach_its_end_is_measured_again_and_put_aside() 
     change(run / "resnet50-FP32-b1.json", failure=CRASH)
     change(run / "resnet50-FP16-b1.json", peak_host_bytes=None)
     change(run / "suite.json", verdict="unfinished")
+    (run / "baseline.json").write_text("{}")
     assert (
         "Verdict: unfinished: 1 of 3 cases are not yet measured: resnet50-FP16-b1" in bench("report", str(run)).stdout
     )
@@ -96,7 +97,9 @@ def test_what_failed_or_did_not_reach_its_end_is_measured_again_and_put_aside() 
     assert found["FP32"].notes == (crashed,) and found["FP16"].notes == ()
     assert crashed in (run / "comparison.md").read_text()
     aside = {path.name for path in (run / "earlier" / "before-2").iterdir()}
-    assert aside == {f"resnet50-{mode}-b1.{end}" for mode in ("FP32", "FP16") for end in ("json", "log")}
+    assert aside == {f"resnet50-{mode}-b1.{end}" for mode in ("FP32", "FP16") for end in ("json", "log")} | {
+        "baseline.json"
+    }
 
 
 def test_a_run_that_is_whole_is_shown_again_and_nothing_is_measured() -> None:
@@ -104,6 +107,8 @@ def test_a_run_that_is_whole_is_shown_again_and_nothing_is_measured() -> None:
     assert bench("test", config).exit_code == 0
     before = {path: path.read_bytes() for path in only_run().glob("resnet50*")}
     (only_run() / ".suite.json.abcdef").write_text("{")
+    shown = bench("test", config, "--resume", "latest", "--dry-run").stdout
+    assert "resnet50-FP32-b1: null FP32, synthetic, 8x8 (kept)" in shown
     outcome = bench("test", config, "--resume", "latest", "--set", 'assertions=["avg_latency_ms < 0"]')
     assert outcome.exit_code == 1, outcome
     assert "of 1 cases 1 are kept, and 0 measured now" in outcome.stdout
