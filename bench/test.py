@@ -117,8 +117,10 @@ def run_suites(
             measured = {record.case.id: record for record in _measure(plan, console, fresh)}
             known = {**plan.sitting.records, **measured}
             records = [known[case.id] for case in plan.suite.cases if case.id in known]
-            verdicts.append(_conclude(plan, records, console, against))
-            write_exports(plan.sitting.run, exports)
+            try:
+                verdicts.append(_conclude(plan, records, console, against))
+            finally:  # a second measurement that is stopped leaves the run as it was first judged
+                write_exports(plan.sitting.run, exports)
             if len([each for each in measured.values() if not each.is_interrupted]) < len(plan.ready.cases):
                 finished = sum(not record.is_interrupted for record in records)
                 console.print(
@@ -169,9 +171,19 @@ def _conclude(plan: Plan, records: Sequence[Record], console: Console, against: 
     write_statistics(records)
     for message, cases in _mistakes(records).items():
         print(f"error: {suite.source}: case {', '.join(cases)}: {message}", file=sys.stderr)
-    if against is None or outcome == "unfinished":
+    if not finished or any(record.is_interrupted for record in records):
         return outcome
+    if against is None:
+        return worst([outcome, _judged_before(plan)])
     return _compare(plan, records, checks, outcome, console, against)
+
+
+def _judged_before(plan: Plan) -> str:
+    """What a baseline said of the run in an earlier sitting, where this one changes nothing of it."""
+    from bench.compare.stored import kept
+
+    found = None if plan.ready.cases else kept(plan.sitting.run)
+    return "passed" if found is None else found.verdict
 
 
 def _mistakes(records: Sequence[Record]) -> dict[str, list[str]]:
@@ -229,7 +241,7 @@ def _save_suite(
         "assertions": [check.model_dump() for check in checks],
         "planned": [case.id for case in suite.every],
         "sittings": sitting.sittings,
-        **sitting.compared,
+        **({} if plan.ready.cases else sitting.compared),  # what is measured now is not what was judged
         **(compared or {}),
     }
     save_suite(sitting.run, suite.name, suite.config, [case.id for case in suite.cases], ending)

@@ -8,7 +8,7 @@ What both say is kept: the first values in the run, the second in its folder `ag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -19,7 +19,7 @@ from rich.console import Console
 
 from bench.compare.again import Plan, plan
 from bench.compare.comparison import Comparison, Outcome, Row, Settled
-from bench.compare.rules import Judged, rules
+from bench.compare.rules import Judged, adverse, rules
 from bench.compare.sides import Sides
 from bench.errors import StoreError
 from bench.history.measured import Measurement, Run, measurements
@@ -36,8 +36,7 @@ from bench.turns import paired_speedups
 FOLDER = "again"  # in the run's
 SURE = 0.99  # one-sided
 PAIRED = {
-    "median_latency_ms": "speedup", "avg_latency_ms": "speedup", "compute_ms": "compute_speedup",
-    "throughput_fps": "throughput_speedup",
+    "median_latency_ms": "speedup", "compute_ms": "compute_speedup", "throughput_fps": "throughput_speedup",
 }  # fmt: skip
 OUTCOMES: Mapping[Settled, Outcome] = {
     "confirmed": "regressed", "undecided": "inconclusive", "not confirmed": "passed",
@@ -74,12 +73,17 @@ def confirmed(
     folder = _made(new.path)
     asked = replace(suite, cases=planned.cases, is_whole=False)
     records = _measure(asked if is_ready else make_ready(asked), folder, console)
-    again = judge(_with_second(new, [records[case.id] for case in planned.cases if case.id not in planned.of_twins]))
+    measured = measurements([records[case.id] for case in planned.cases if case.id not in planned.of_twins])
+    second = {each.name: each for each in measured}
+    again = judge(replace(new, measurements=tuple(_grafted(each, second.get(each.name)) for each in new.measurements)))
     judged = {each.metric: each for each in rules(suite.compare)}
-    rows = [
-        _settle(row, again, judged[row.metric], in_turn(row, planned, records)) if row.is_flagged else row
-        for row in found.rows
-    ]
+    first = {each.name: each for each in new.measurements}
+
+    def settled(row: Row) -> Row:
+        turns, why = in_turn(row, planned, records), _unusable(row, first, second)
+        return _settle(row, again, judged[row.metric], turns, second.get(row.case), why)
+
+    rows = [settled(row) if row.is_flagged else row for row in found.rows]
     return replace(found, rows=tuple(rows), remarks=(*found.remarks, *_remarks(planned, records, folder)))
 
 
@@ -93,7 +97,7 @@ def as_stored(comparison: Comparison) -> dict[str, Any]:
     return {
         "baseline": comparison.baseline,
         "flagged": [{"series": series, "metric": metric} for series, metric in comparison.flagged],
-        **({"again": again} if again else {}),
+        "again": again,
     }
 
 
@@ -122,13 +126,8 @@ def _measure(suite: Suite, folder: Path, console: Console) -> dict[str, Record]:
     return {record.case.id: record for record in records}
 
 
-def _with_second(new: Run, records: Sequence[Record]) -> Run:
-    """The run, with the second values in place of the first where there are any."""
-    second = {each.name: each for each in measurements(records)}
-    return replace(new, measurements=tuple(_grafted(each, second.get(each.name)) for each in new.measurements))
-
-
 def _grafted(first: Measurement, second: Measurement | None) -> Measurement:
+    """The measurement with the second values in place of the first, where there are any."""
     if second is None:
         return first
     return replace(
@@ -157,20 +156,40 @@ def in_turn(row: Row, planned: Plan, records: Mapping[str, Record]) -> InTurn | 
     return InTurn(worse, bound, len(slower))
 
 
-def _settle(row: Row, again: Comparison, judged: Judged, turns: InTurn | None) -> Row:
+def _unusable(row: Row, first: Mapping[str, Measurement], second: Mapping[str, Measurement]) -> str | None:
+    """Why the second measurement says nothing of a flagged row: not to be flagged again is then no good news."""
+    before, after = first.get(row.case), second.get(row.case)
+    if before is None or after is None:
+        return "it has no second measurement"
+    if after.segment != before.segment:
+        return "it was on other hardware"
+    if after.value(row.metric) is None:
+        return f"it has no {row.metric}"
+    doubt = after.doubts.get(row.metric)
+    return None if doubt is None else f"not valid: {doubt}"
+
+
+def _settle(
+    row: Row, again: Comparison, judged: Judged, turns: InTurn | None, second: Measurement | None, unusable: str | None
+) -> Row:
     """A flagged row, and what the second measurement makes of it."""
     same = [each for each in again.rows if each.series == row.series]
     broken = next((each for each in same if each.outcome == "broken"), None)
     if broken is not None:
         return replace(row, outcome="broken", settled="undecided", note=f"measured again, it failed: {broken.note}")
     fresh = next((each for each in same if (each.metric, each.against) == (row.metric, row.against)), None)
-    row = replace(row, second=None if fresh is None else fresh.new)
+    value = None if second is None else second.value(row.metric)
+    row = replace(row, second=value)
+    if unusable is not None:
+        return _told(row, "undecided", f"measured again, it cannot be told: {unusable}")
     if turns is not None and row.old:
         return _by_turns(row, fresh, judged.threshold(row.old, row.against) / abs(row.old), turns)
     if fresh is not None and fresh.outcome == "regressed":
         return _told(row, "confirmed", "confirmed by fresh processes")
     if fresh is not None and fresh.outcome == "inconclusive":
         return _told(row, "undecided", f"measured again, it cannot be told: {fresh.note}")
+    if value is not None and row.old and adverse(row.metric, row.old, value) > judged.threshold(row.old, row.against):
+        return _told(row, "undecided", "measured again, it cannot be told: the processes differ by as much")
     return _told(row, "not confirmed", "fresh processes do not confirm it")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -90,6 +91,8 @@ def make_folders(targets: Sequence[tuple[str, str]], suites: Sequence[str]) -> N
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise ConfigError(f"--export {file}: {folder} cannot be made: {error.strerror}") from error
+            if not os.access(folder, os.W_OK) or Path(file.replace(SUITE, suite)).is_dir():
+                raise ConfigError(f"--export {file}: it cannot be written; name a file in a folder that can be")
 
 
 def write_exports(path: Path, targets: Sequence[tuple[str, str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from bench.errors import ConfigError
@@ -31,8 +32,8 @@ def log_run(run: ExportedRun) -> str:
     moment = int(run.started.timestamp() * 1000)
     metrics = [Metric(key, value, moment, 0) for key, value in _metrics(run)]
     tags = [RunTag(key, value) for key, value in _tags(run).items()]
+    client, logged = MlflowClient(), ""
     try:
-        client = MlflowClient()
         logged = str(client.create_run(_experiment(client, run.suite), moment, run_name=run.name).info.run_id)
         for measured in _chunks(metrics, MOST_METRICS):
             client.log_batch(logged, metrics=measured)
@@ -42,6 +43,8 @@ def log_run(run: ExportedRun) -> str:
         client.log_text(logged, tidy_csv(run), "run.csv")
         client.set_terminated(logged, "FINISHED" if EXIT_CODES[run.verdict] in (0, INCONCLUSIVE) else "FAILED")
     except (MlflowException, OSError) as error:
+        with suppress(MlflowException, OSError):
+            client.set_terminated(logged, "FAILED")
         raise ConfigError(f"MLflow refused the run: {error}; MLFLOW_TRACKING_URI says where it is logged") from error
     return logged
 

@@ -16,7 +16,7 @@ from bench.errors import ConfigError
 from bench.history.series import WRAPPED, Key, covariates, segment_key, series_key, series_name
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
-from bench.statistics import METRICS, natives, statistics_of_process
+from bench.statistics import METRICS, SPEEDUPS, natives, statistics_of_process
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because
@@ -130,7 +130,7 @@ def _measurement(record: Record, native: Record | None) -> Measurement:
         segment=segment_key(record),
         methodology=record.methodology_version,
         values={name: tuple(each) for name, each in values.items()},
-        doubts=_doubts(record, values),
+        doubts=_doubts(record, native, values),
         failure=_failure(record),
         broken=broken_because(record),
     )
@@ -140,13 +140,26 @@ def _place(record: Record) -> tuple[int, int]:
     return record.case.build, record.case.repeat
 
 
-def _doubts(record: Record, values: Mapping[str, object]) -> dict[str, str]:
+def _doubts(record: Record, native: Record | None, values: Mapping[str, object]) -> dict[str, str]:
+    """By statistic why it is not valid; the speed-ups' reasons may be the native case's."""
     doubts: dict[str, str] = {}
+    if len({_hardware(each) for each in processes(record)}) > 1:
+        doubts |= dict.fromkeys(values, "its processes ran on different hardware")
     for problem in judge(record):
         for name in values:
             if name in METRICS and name not in problem.spares:
                 doubts.setdefault(name, problem.reason)
+    for problem in () if native is None or native is record else judge(native):
+        for name in set(SPEEDUPS) & values.keys() - problem.spares:
+            doubts.setdefault(name, f"native: {problem.reason}")
     return doubts
+
+
+def _hardware(record: Record) -> tuple[object, ...]:
+    environment = record.environment
+    if environment is None:
+        return ()
+    return environment.cpu, environment.cpu_count, tuple(gpu.name for gpu in environment.gpus)
 
 
 def _failure(record: Record) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -38,6 +38,7 @@ EVERY_NIGHT = ("commit",)  # differs between nights as a matter of course: told 
 
 Rows = list[tuple[str, ...]]
 Golden = Mapping[tuple[str, str], Measurement]
+Flagged = Collection[tuple[str, str]]  # runs and statistics in which a comparison found a series worse
 
 
 class State(NamedTuple):
@@ -66,8 +67,7 @@ class Newest:
 
     suite: str
     ended: Ended
-    flagged: frozenset[tuple[str, str]]  # series and statistics that a comparison found worse
-    worse: tuple[str, ...]  # the same by name
+    worse: tuple[str, ...]  # what a comparison found worse, by name
     tonight: bool  # whether it is of the newest night
 
 
@@ -81,7 +81,10 @@ def history_page(
     newest = _newest(index, ended)
     golden = _golden(index)
     named = Counter((trend.series.id, trend.metric) for trend in found)
-    lines = sorted((_line(trend, known, newest, golden) for trend in found), key=lambda line: line.state.rank)
+    lines = sorted(
+        (_line(trend, known, newest, golden, index.flagged(trend.series.id)) for trend in found),
+        key=lambda line: line.state.rank,
+    )
     changes = _changes(found, known)
     return render(
         "history.html.j2",
@@ -122,12 +125,27 @@ def _newest(index: Index, ended: dict[str, list[Ended]]) -> list[Newest]:
     last = max((runs[0].started for runs in ended.values()), default=datetime.min)
     found = []
     for suite, runs in ended.items():
-        run = index.run(runs[0].run)
-        flagged = run.flagged if run is not None else frozenset()
-        names = {} if run is None else {each.series_id: each.name for each in run.measurements}
-        worse = tuple(sorted(f"{names.get(series, series)}: {metric}" for series, metric in flagged))
-        found.append(Newest(suite, runs[0], flagged, worse, last - runs[0].started < ONE_NIGHT))
+        tonight = [each for each in runs if last - each.started < ONE_NIGHT]
+        for each in _of_each_machine(index, tonight or runs[:1]):
+            found.append(_how_it_ended(index, suite, each, bool(tonight)))
     return sorted(found, key=lambda each: each.ended.started, reverse=True)
+
+
+def _of_each_machine(index: Index, runs: Sequence[Ended]) -> list[Ended]:
+    """The newest of these on each host, of which a suite may have several."""
+    found: dict[str, Ended] = {}
+    for each in runs:  # the newest first
+        run = index.run(each.run)
+        found.setdefault("" if run is None else run.covariates.get("host", ""), each)
+    return list(found.values())
+
+
+def _how_it_ended(index: Index, suite: str, ended: Ended, tonight: bool) -> Newest:
+    run = index.run(ended.run)
+    flagged = run.flagged if run is not None else frozenset()
+    names = {} if run is None else {each.series_id: each.name for each in run.measurements}
+    worse = tuple(sorted(f"{names.get(series, series)}: {metric}" for series, metric in flagged))
+    return Newest(suite, ended, worse, tonight)
 
 
 def _golden(index: Index) -> Golden:
@@ -137,7 +155,9 @@ def _golden(index: Index) -> Golden:
     return {(each.series_id, each.segment.id): each for each in measured}
 
 
-def _line(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest], goldens: Golden) -> Line:
+def _line(
+    trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest], goldens: Golden, flagged: Flagged
+) -> Line:
     level, pinned = level_of(trend), goldens.get((trend.series.id, trend.series.segment))
     golden = None if pinned is None else pinned.value(trend.metric)
     unit = METRICS[trend.metric].unit
@@ -151,19 +171,19 @@ def _line(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest],
     return Line(
         trend=trend,
         level=level,
-        state=_state(trend, known, newest),
+        state=_state(trend, known, newest, flagged),
         golden=level.last / golden - 1 if golden else None,
         range=f"{days}, {values}",
         picture=spark(trend, label, known, golden, _environment_changes(trend)),
     )
 
 
-def _state(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest]) -> State:
+def _state(trend: Trend, known: Sequence[Acknowledged], newest: Sequence[Newest], flagged: Flagged) -> State:
     """The worst that is to be said of it."""
     last, night = next(each for each in newest if each.suite == trend.series.suite), trend.nights[-1]
     if last.ended.started - night.started >= ONE_NIGHT:
         return State(2, f"no sound value since {night.started:%Y-%m-%d}", "open")
-    if (trend.series.id, trend.metric) in last.flagged:
+    if (night.run, trend.metric) in flagged:
         return State(0, "regressed in the newest night", "bad")
     return _change_state(trend, known)
 

@@ -70,7 +70,7 @@ def _speed(column: Column, name: str, ratio: str) -> str:
     values, doubt = column.summary.values, DOUBT if name in column.doubtful else ""
     if name not in values:
         return NO_VALUE
-    text = f"{significant(values[name])}{doubt}"
+    text = f"{significant(values[name])}{doubt}{' broken' if column.broken else ''}"
     return (
         f"{text} ({significant(values[ratio], 3)}x)" if ratio in values and column.native is not column.record else text
     )
@@ -108,13 +108,13 @@ def _left_in_tensorflow(comparisons: Sequence[Comparison]) -> list[Listing]:
 
 def _accuracy(comparisons: Sequence[Comparison], labels: Sequence[str]) -> list[Listing]:
     """What was measured and what is published, a model each; of random weights the latter alone."""
-    rows: dict[tuple[str, str], tuple[str, ...]] = {}
+    rows: dict[tuple[str, str, str], tuple[str, ...]] = {}
     for comparison in comparisons:
         cells = {column.label: column for column in comparison.columns}
         for name in ACCURACY:
             told = [_accuracy_of(cells.get(label), name) for label in labels]
             if any(text != NO_VALUE for text in told):
-                rows.setdefault((comparison.model, name), (_name(comparison), name, *told))
+                rows.setdefault((comparison.model, comparison.dataset, name), (_name(comparison), name, *told))
     gist = "measured / published elsewhere, of a trained model, for the same mode"
     return make_listing("Accuracy", gist, ("model", "", *labels), list(rows.values()), tuple(range(2, 2 + len(labels))))
 
@@ -128,4 +128,5 @@ def _accuracy_of(column: Column | None, name: str) -> str:
     if value is None and name not in figures:
         return NO_VALUE
     ours = NO_VALUE if value is None else f"{value:.4f}{DOUBT if name in column.doubtful else ''}"
+    ours += " broken" if column.broken else ""
     return f"{ours} / {figures[name]:.4f}" if name in figures else ours

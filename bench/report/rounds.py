@@ -9,11 +9,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bench.bounds import Interval
 from bench.record import Record
 from bench.report.comparison import Column, Comparison
 from bench.report.filenames import comparison_files
-from bench.report.marks import interval_text, label_of, logarithmic_where_it_is_wide, marks, titled
-from bench.turns import MEASURES, ratios, rounds_in_common
+from bench.report.marks import label_of, logarithmic_where_it_is_wide, marks, titled
+from bench.turns import MEASURES, paired_speedups, ratios, rounds_in_common
 
 PANEL = 1.9  # inches
 
@@ -41,7 +42,7 @@ def draw_rounds(comparison: Comparison) -> Figure | None:
         axes.grid()
     panels[-1].set_xlabel("round: in each, every variant has one turn")
     titled(figure, "Speed-up over native, round by round", comparison.title)
-    panels[0].plot([], [], color="#666666", linewidth=6, alpha=0.25, label=interval_text(paired))
+    panels[0].plot([], [], color="#666666", linewidth=6, alpha=0.25, label="95 % interval within this process")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
@@ -49,10 +50,12 @@ def draw_rounds(comparison: Comparison) -> Figure | None:
 def _draw(axes: Axes, column: Column, name: str, look: Mapping[str, Any]) -> None:
     found = _ratios(column, name)
     axes.plot(list(found), list(found.values()), linestyle="none", markersize=4, label=column.label, **look)
-    if name in column.summary.values:
-        axes.axhline(column.summary.values[name], color=look["color"], linewidth=1)
-    if name in column.summary.bounds:
-        axes.axhspan(*column.summary.bounds[name], color=look["color"], alpha=0.25, linewidth=0)
+    whole = paired_speedups(column.record, _native(column) or column.record)[
+        name
+    ]  # of the process whose blocks these are
+    axes.axhline(whole.value, color=look["color"], linewidth=1)
+    if isinstance(whole.interval, Interval):
+        axes.axhspan(whole.interval.low, whole.interval.high, color=look["color"], alpha=0.25, linewidth=0)
 
 
 def _ratios(column: Column, name: str) -> dict[int, float]:

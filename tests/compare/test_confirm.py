@@ -23,7 +23,7 @@ from bench.sections import BenchmarkSection
 from bench.suite import Suite
 from tests.compare.second import METRIC, Gate, row
 from tests.configs import bench, write_config
-from tests.factory import make_case
+from tests.factory import make_case, make_environment, make_samples
 from tests.history.nights import night_record, repeated, write_night, write_nights
 
 
@@ -73,6 +73,28 @@ def test_a_second_measurement_that_is_not_valid_leaves_it_open(gate: Gate) -> No
 
     found = gate([night_record(10.0)], [night_record(10.5)], second)
     assert row(found).settled == "undecided" and "warm-up had not settled" in row(found).note
+
+
+def test_a_second_measurement_without_the_statistic_leaves_it_open(gate: Gate) -> None:
+    """Not to be flagged again is good news only of what was measured again."""
+
+    def second(case: Case) -> Record:
+        return night_record(10.0, case=case, compute=None)
+
+    pair = [night_record(10.0, compute=make_samples([5.0] * 9))]
+    section = {"rules": {"compute_ms": {"at_most": 1.0}, METRIC: {"gate": False}}}
+    found = gate(pair, pair, second, **section)
+    (bound,) = (each for each in found.rows if each.metric == "compute_ms" and each.settled)
+    assert found.verdict == "inconclusive" and "it has no compute_ms" in bound.note
+
+
+@pytest.mark.parametrize("ms", [10.0, 10.5])
+def test_a_second_measurement_on_other_hardware_leaves_it_open(gate: Gate, ms: float) -> None:
+    def second(case: Case) -> Record:
+        return night_record(ms, case=case, environment=make_environment(cpu="another"))
+
+    found = gate([night_record(10.0)], [night_record(10.5)], second)
+    assert found.verdict == "inconclusive" and "other hardware" in row(found).note
 
 
 def test_a_case_that_crashes_when_measured_again_is_broken(gate: Gate) -> None:

@@ -104,6 +104,23 @@ def test_two_machines_of_one_suite_have_a_row_each_and_neither_is_overdue() -> N
     assert text.count(", hardware ") == 2 and "no sound value" not in text and text.count("steady") == 2
 
 
+def test_what_became_worse_on_one_machine_is_not_said_of_the_other() -> None:
+    results = Path("results")
+    machines = [make_environment(cpu=name, hostname=name) for name in ("one", "other")]
+    for number in range(4):
+        for hour, environment in enumerate(machines):
+            flagged = []
+            if number == 3 and not hour:  # the earlier of the two, in the last night
+                series = Index(results).refresh().series()[0].id
+                flagged = [{"series": series, "metric": METRIC}]
+            record = night_record(10.0 + hour, environment=environment)
+            verdict = "regressed" if flagged else "passed"
+            write_night(results, number + hour / 24, [record], verdict=verdict, flagged=flagged)
+    text = Reader(show()).text
+    assert text.count("steady") == 1 and "Newest night: regressed" in text
+    assert text.count("regressed in the newest night") == 2  # of one series: on top, and in its row
+
+
 def test_an_outlier_is_a_cross_and_does_not_flatten_the_rest() -> None:
     for number in range(30):
         write_night(Path("results"), number, [night_record(100.0 if number == 15 else 10.0 + 0.01 * (number % 3))])

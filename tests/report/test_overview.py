@@ -59,6 +59,13 @@ def test_a_failed_case_says_where_it_failed() -> None:
     assert listings([native, failed, *of("b")])["Median latency of a batch"].rows[0][-1] == "time-out: build"
 
 
+def test_a_broken_case_is_said_to_be() -> None:
+    native, fp16 = of("a")
+    broken = {fp16.case.id: "2 engines fell back"}
+    found = overview_listings(compare_cases([native, fp16, *of("b")], lambda record: broken.get(record.case.id)))
+    assert found[0].rows[0][-1] == "2.000 broken (2.00x)"
+
+
 def test_operations_are_named_where_little_is_converted() -> None:
     left = (LeftOut(op="Cast", count=2, reason="not supported"), LeftOut(op="NoOp", count=1, reason="no op"))
     little = Conversion(converter="TF-TRT 8.5.3", share_converted=0.85, left_out=left)
