@@ -98,6 +98,8 @@ def read_suite(run: Path) -> dict[str, Any]:
     file = run / SUITE_FILE
     try:
         suite = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(f"{run}: not a run's folder: it has no {SUITE_FILE}") from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{run}: not a finished run: {file} cannot be read: {error}") from error
     if not isinstance(suite, dict):

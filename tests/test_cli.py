@@ -232,7 +232,7 @@ def test_a_command_that_is_not_understood_is_exit_code_2(command: list[str]) -> 
 def test_a_report_of_nothing_is_refused() -> None:
     outcome = bench("report", "results/none")
     assert outcome.exit_code == 2
-    assert outcome.stderr.startswith("error: results/none: not a finished run: ")
+    assert outcome.stderr.startswith("error: results/none: not a run's folder: ")
     assert not Path("results").exists()
 
 

@@ -17,8 +17,10 @@ from bench.history.acknowledged import read_acknowledged
 from bench.history.golden import golden_run
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
+from bench.store import SUITE_FILE
 
 LATEST, GOLDEN, HISTORY = "latest", "golden", "history"
+BASELINES = f"{LATEST}, {GOLDEN} or {HISTORY}"
 
 
 def check_baseline(baseline: str, results: Path, suite: str) -> None:
@@ -26,7 +28,7 @@ def check_baseline(baseline: str, results: Path, suite: str) -> None:
     if baseline == GOLDEN:
         _golden(results, suite)
     elif baseline not in (LATEST, HISTORY):
-        read_run(Path(baseline))
+        _run(baseline, BASELINES)
 
 
 def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
@@ -41,7 +43,7 @@ def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section:
     if baseline == GOLDEN:
         return compare_runs(_golden(results, new.suite), new, judged, "golden")
     if baseline != LATEST:
-        return compare_runs(read_run(Path(baseline)), new, judged)
+        return compare_runs(_run(baseline, BASELINES), new, judged)
     old = Index(results).refresh().latest(new.suite, before=new)
     if old is None:
         return Comparison("latest", new.name, (), remarks=(f"{results}: no earlier run of suite {new.suite}",))
@@ -51,9 +53,11 @@ def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section:
 def find_candidate(word: str, results: Path, suite: str | None) -> Run:
     """The run that is judged: a folder, or the `latest` or `golden` one of a suite."""
     if word not in (LATEST, GOLDEN):
-        return read_run(Path(word))
+        return _run(word, f"{LATEST} or {GOLDEN}")
     if suite is None:
         suites = Index(results).refresh().suites()
+        if not suites:
+            raise ConfigError(f"{results}: no run there")
         if len(suites) != 1:
             raise ConfigError(f"{results}: choose one of {len(suites)} suites with --suite: {', '.join(suites)}")
         (suite,) = suites
@@ -75,6 +79,13 @@ def section_of(run: Run) -> CompareSection:
         ) from error
     check_rules(section, str(run.path))
     return section
+
+
+def _run(word: str, others: str) -> Run:
+    """A run's folder, or what else the word could have been."""
+    if not word or not (Path(word) / SUITE_FILE).exists():
+        raise ConfigError(f"{word or repr(word)}: not a run's folder, and not {others}")
+    return read_run(Path(word))
 
 
 def _golden(results: Path, suite: str) -> Run:

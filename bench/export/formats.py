@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import ConfigError, nearest
+from bench.errors import ConfigError, StoreError, nearest
 
 if TYPE_CHECKING:
     from bench.export.run import ExportedRun
@@ -84,6 +84,9 @@ def parse_targets(texts: Sequence[str], suites: int = 1) -> list[tuple[str, str]
 
 def make_folders(targets: Sequence[tuple[str, str]], suites: Sequence[str]) -> None:
     """Before anything is measured, so that a run of hours is not found at its end to have nowhere to go."""
+    files = [file.replace(SUITE, suite) for _, file in targets for suite in suites]
+    if twice := [file for file in files if files.count(file) > 1]:
+        raise ConfigError(f"--export: two would write {twice[0]}; name another file for one of them")
     for _, file in targets:
         for suite in suites:
             folder = Path(file.replace(SUITE, suite)).parent
@@ -103,5 +106,11 @@ def write_exports(path: Path, targets: Sequence[tuple[str, str]]) -> None:
 
     if targets:
         run = read_export(path, kept(path))
+        failed = []
         for name, file in targets:
-            replace_atomic(Path(file.replace(SUITE, run.suite)), rendered(run, name))
+            try:
+                replace_atomic(Path(file.replace(SUITE, run.suite)), rendered(run, name))
+            except StoreError as error:
+                failed.append(f"--export {name}={file}: {error}")
+        if failed:
+            raise StoreError("; ".join(failed))

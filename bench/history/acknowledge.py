@@ -18,6 +18,8 @@ def acknowledge(
     """Entries for all series of that name, or one for every series there is; the run must be one of theirs."""
     if metric not in (*METRICS, EVERY):
         raise ConfigError(f"--metric {metric}: unknown statistic{nearest(metric, METRICS)}; '*' for all")
+    if not reason.strip():
+        raise ConfigError("--reason is empty: say why the change is accepted")
     place = Path(run).resolve()
     known = next((found for name in (run, f"{place.parent.name}/{place.name}") if (found := index.run(name))), None)
     if known is None:

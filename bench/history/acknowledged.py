@@ -13,7 +13,7 @@ from bench.errors import ConfigError
 from bench.part import Part
 from bench.store import replace_atomic
 
-DEFAULT = Path("acknowledged.json")
+USUAL = "acknowledged.json"
 EVERY = "*"
 
 
@@ -34,8 +34,10 @@ class Acknowledged(Part):
 
 
 def read_acknowledged(path: Path) -> tuple[Acknowledged, ...]:
-    """What the file holds; nothing where there is none."""
+    """What the file holds; nothing where there is none of the usual name, which the first acceptance makes."""
     if not path.exists():
+        if path.name != USUAL:
+            raise ConfigError(f"--acknowledged {path}: no such file")
         return ()
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
@@ -57,7 +59,7 @@ def _entry(path: Path, number: int, entry: object) -> Acknowledged:
 
 def add_acknowledged(path: Path, entries: Sequence[Acknowledged]) -> None:
     """Adds to the file; one that stands there already is not written twice."""
-    known = list(read_acknowledged(path))
+    known = list(read_acknowledged(path)) if path.exists() else []
     known += [entry for entry in entries if not any(_same(entry, other) for other in known)]
     text = json.dumps([entry.model_dump(mode="json", exclude_defaults=True) for entry in known], indent=1)
     replace_atomic(path, f"{text}\n".encode())

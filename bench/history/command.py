@@ -148,7 +148,12 @@ def golden(
 
         if run is not None:
             pin(results, read_run(run), reason)
-        for suite, each in read_golden(results).items():
+        if not results.is_dir():
+            raise ConfigError(f"{results}: no such folder")
+        pinned = read_golden(results)
+        if not pinned:
+            print("No golden run is pinned; `bench history golden RUN` pins one.")
+        for suite, each in pinned.items():
             print(f"{suite}: {each.run}, pinned {each.pinned:%Y-%m-%d}{f': {each.reason}' if each.reason else ''}")
 
 

@@ -42,7 +42,7 @@ def test_words_stand_for_runs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nowhere", "latest", "--suite", "other"], "nowhere: not a finished run"),
+        (["nowhere", "latest", "--suite", "other"], "nowhere: not a run's folder, and not latest, golden or history"),
         (["latest", "--results", "nowhere"], "nowhere: no such folder"),
         (["latest"], "choose one of 2 suites with --suite: nightly, other"),
         (["latest", "--suite", "third"], "no run of suite third"),
@@ -122,3 +122,9 @@ def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
 def test_a_baseline_that_is_not_there_is_told_before_anything_runs(baseline: str) -> None:
     outcome = bench("test", write_config(), "--baseline", baseline)
     assert outcome.exit_code == 2 and not Path("results").exists()
+
+
+def test_a_file_of_accepted_changes_under_another_name_has_to_be_there() -> None:
+    write_night(Path("results"), 1, [night_record(10.0)])
+    outcome = bench("compare", "history", "latest", "--acknowledged", "typo.json")
+    assert (outcome.exit_code, outcome.stderr) == (2, "error: --acknowledged typo.json: no such file\n")

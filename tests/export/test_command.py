@@ -57,7 +57,7 @@ def test_what_the_run_was_judged_by_is_exported() -> None:
     ("arguments", "told"),
     [
         (["RUN", "--format", "junt"], "unknown format 'junt'; did you mean 'junit'?"),
-        (["nowhere", "--format", "junit"], "nowhere: not a finished run"),
+        (["nowhere", "--format", "junit"], "nowhere: not a run's folder, and not latest or golden"),
         (["RUN", "--format", "junit", "--baseline", "golden"], "no golden run"),
         (["RUN", "--format", "junit", "--output", "RUN/suite.json/x"], "cannot be written"),
     ],
@@ -104,3 +104,14 @@ def test_an_export_that_cannot_be_is_told_before_anything_is_measured(export: st
     one, two = write_config({"name": "one"}, "one.json"), write_config({"name": "two"}, "two.json")
     outcome = bench("test", one, two, "--export", export)
     assert outcome.exit_code == 2 and told in outcome.stderr and not Path("results").exists()
+
+
+def test_two_exports_to_one_file_are_a_mistake_and_one_that_fails_leaves_the_others(tmp_path: Path) -> None:
+    config = write_config({"name": "nightly"})
+    twice = bench("test", config, "--export", "junit=one", "--export", "csv=one")
+    assert (twice.exit_code, twice.stderr) == (
+        2,
+        "error: --export: two would write one; name another file for one of them\n",
+    )
+    folder = bench("test", config, "--export", f"junit={tmp_path}")
+    assert folder.exit_code == 2 and "it cannot be written" in folder.stderr
