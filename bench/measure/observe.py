@@ -46,7 +46,7 @@ def _difference(array: Array, other: Array | None) -> float:
     a, b = array.astype(np.float64), other.astype(np.float64)
     scale = max(float(np.abs(a).sum()), float(np.abs(b).sum()))
     found = float(np.abs(a - b).sum()) / scale if scale else 0.0
-    return found if np.isfinite(found) else 1.0
+    return min(found, 2.0) if np.isfinite(found) else 1.0  # the sums are rounded
 
 
 def _detections(outputs: Iterable[Arrays]) -> int | None:
