@@ -105,6 +105,10 @@ def check_rules(section: CompareSection, source: str) -> None:
             raise ConfigError(f"{where}: neither more nor less of it is worse; only at_least and at_most are for it")
         if not bounds and metric not in DEFAULTS and not {"relative", "absolute", "history", "golden"} & set(given):
             raise ConfigError(f"{where}: says nothing; set relative, absolute, at_least or at_most")
+        if rule.at_least is not None and rule.at_most is not None and rule.at_least > rule.at_most:
+            raise ConfigError(
+                f"{where}: at_least {rule.at_least:g} is above at_most {rule.at_most:g}: no value is both"
+            )
     if section.confirm_processes == 1:
         raise ConfigError(f"{source}: compare_config.confirm_processes: 1: set 0, or at least 2, whose spread tells")
     if section.least_nights > section.nights:

@@ -191,7 +191,8 @@ def import_from(
         from bench.history.exchange import import_runs
 
         found = import_runs(source, results)
-        _index(results)
+        if found.taken or found.known:
+            _index(results)
         print(f"{results}: {len(found.taken)} runs taken in, {len(found.known)} were there already")
         if found.refused:
             raise ConfigError("\n".join(f"refused: {each}" for each in found.refused))

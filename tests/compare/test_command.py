@@ -81,6 +81,7 @@ def test_markdown_has_the_verdict_and_changed_rows_first() -> None:
         ({"median_latency": {"relative": 0.1}}, "unknown statistic; did you mean 'median_latency_ms'?"),
         ({"engines": {"relative": 0.1}}, "neither more nor less of it is worse"),
         ({"speedup": {}}, "says nothing"),
+        ({"speedup": {"at_least": 3, "at_most": 1}}, "at_least 3 is above at_most 1"),
         ({"speedup": {"relativ": 0.1}}, "compare_config.rules.speedup.relativ: unknown key; did you mean 'relative'?"),
         ({"speedup": {"relative": -0.1}}, "greater than or equal to 0"),
     ],

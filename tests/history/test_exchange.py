@@ -136,6 +136,14 @@ def test_another_run_of_the_same_name_is_not_overwritten() -> None:
     assert outcome.exit_code == 2 and "never overwritten" in outcome.stderr and files(mine) == before
 
 
+def test_what_is_refused_is_named_where_nothing_was_there_before(tmp_path: Path) -> None:
+    spoilt = tmp_path / "theirs" / "nightly" / "20260101T020000Z-000000"
+    spoilt.mkdir(parents=True)
+    (spoilt / "suite.json").write_text("{}")
+    outcome = bench("history", "import", str(tmp_path / "theirs"), "--results", str(tmp_path / "ours"))
+    assert outcome.exit_code == 2 and "refused: nightly/20260101T020000Z-000000: " in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("member", "kind"), [("../out.json", "leads out of the folder"), ("link", "only files and folders are unpacked")]
 )
