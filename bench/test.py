@@ -163,7 +163,8 @@ def _conclude(plan: Plan, records: Sequence[Record], console: Console, against: 
     suite, run = plan.suite, plan.sitting.run
     finished = sum(record.is_whole or record.failure is not None for record in records) == len(suite.cases)
     checks = check_all(suite.assertions, records, whole=suite.is_whole and finished)
-    outcome = worst([verdict(records, checks), "passed" if finished else "unfinished"])
+    before = "passed" if against is not None else _judged_before(plan)
+    outcome = worst([verdict(records, checks), "passed" if finished else "unfinished", before])
     _save_suite(plan, records, checks, outcome)
     line = said(outcome, [case.id for case in suite.every], records)
     write_reports(run, suite.name, records, line, checks)
@@ -171,10 +172,8 @@ def _conclude(plan: Plan, records: Sequence[Record], console: Console, against: 
     write_statistics(records)
     for message, cases in _mistakes(records).items():
         print(f"error: {suite.source}: case {', '.join(cases)}: {message}", file=sys.stderr)
-    if not finished or any(record.is_interrupted for record in records):
+    if against is None or not finished or any(record.is_interrupted for record in records):
         return outcome
-    if against is None:
-        return worst([outcome, _judged_before(plan)])
     return _compare(plan, records, checks, outcome, console, against)
 
 

@@ -12,7 +12,7 @@ import pytest
 from bench.blocks import Block, Turn
 from bench.config import read_json
 from bench.errors import ConfigError
-from bench.record import METHODOLOGY_VERSION, Failure, Record
+from bench.record import METHODOLOGY_VERSION, Case, Failure, Record
 from bench.report.sittings import environment_differences, said
 from bench.running import why_alone
 from bench.sitting import find_run, hold, look_back
@@ -264,3 +264,32 @@ def test_a_baseline_is_not_asked_about_a_run_that_is_unfinished(monkeypatch: pyt
     assert f"with --resume {only_run()}" in outcome.stdout
     with pytest.raises(ConfigError, match="has no run of this suite"):
         find_run(Path("nowhere"), load_suite(Path("test.json")), "latest")
+
+
+def test_nothing_is_held_against_a_baseline_after_ctrl_c_though_a_case_had_crashed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A crash makes the verdict broken, and hides that the run was stopped."""
+    left = [Failure.model_validate(CRASH)]
+
+    def crash_then_stop(case: Case, start: object, keep: Callable[[Record], None], *_: object) -> None:
+        if not left:
+            raise KeyboardInterrupt
+        keep(make_record(case=case, latency=None, failure=left.pop()))
+
+    monkeypatch.setattr("bench.running.run_alone", crash_then_stop)
+    config = write_config({"matrix": {"benchmark_config.batch_size": [1, 2]}})
+    outcome = bench("test", config, "--baseline", "latest", "--export", "junit=junit.xml")
+    assert outcome.exit_code == 4 and "Stopped by Ctrl-C" in outcome.stdout, outcome
+    assert not (only_run() / "baseline.json").exists()
+    assert "SIGSEGV" in Path("junit.xml").read_text()
+
+
+def test_a_second_measurement_that_is_stopped_leaves_the_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.compare.confirm.confirmed", stop)
+    outcome = bench("test", write_config(), "--baseline", "latest", "--export", "csv=run.csv")
+    assert outcome.exit_code == 4 and "Stopped by Ctrl-C." in outcome.stderr
+    assert "median_latency_ms" in Path("run.csv").read_text()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -183,9 +183,3 @@ def between_processes(old: Sequence[float], new: Sequence[float]) -> tuple[float
     degrees = sum(parts) ** 2 / sum(part**2 / (len(each) - 1) for part, each in zip(parts, logs, strict=True))
     half = float(stdtrit(degrees, 0.975)) * math.sqrt(sum(parts))
     return math.expm1(means[1] - means[0] - half), math.expm1(means[1] - means[0] + half)
-
-
-def environment_differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
-    """Covariates that differ: name, there, here."""
-    names = dict.fromkeys((*old, *new))
-    return tuple((n, old.get(n, "none"), new.get(n, "none")) for n in names if old.get(n) != new.get(n))

@@ -15,7 +15,6 @@ from bench.compare.comparison import (
     bounds,
     broken_row,
     case_row,
-    environment_differences,
     outcome_of,
 )
 from bench.compare.gate import Prediction, holm, predict
@@ -25,7 +24,7 @@ from bench.compare_section import CompareSection
 from bench.history.acknowledged import Acknowledged
 from bench.history.index import Index, Night
 from bench.history.measured import Measurement, Run
-from bench.history.series import WRAPPED
+from bench.history.series import WRAPPED, covariate_differences
 
 FEWEST = 3  # nights that have a spread
 LOOKED_AT = 3  # times `nights`: so far back, for nights that are sound
@@ -123,7 +122,7 @@ def compare_history(
         candidate=new.name,
         rows=tuple(rows),
         vanished=gone if new.whole else (),
-        environment=() if before is None else environment_differences(before.covariates, new.covariates),
+        environment=() if before is None else covariate_differences(before.covariates, new.covariates),
         remarks=(f"Versions are held against {before.name}.",) if before is not None else (),
     )
     return comparison if golden is None else _with_golden(comparison, golden, new, judged, candidates, section)

@@ -14,13 +14,13 @@ from bench.compare.comparison import (
     bounds,
     broken_row,
     case_row,
-    environment_differences,
     match,
     not_comparable,
     outcome_of,
 )
 from bench.compare.rules import Judged
 from bench.history.measured import Measurement, Run
+from bench.history.series import covariate_differences
 
 
 def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: Against = "run") -> Comparison:
@@ -35,7 +35,7 @@ def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: Against 
         rows=tuple(rows),
         appeared=tuple(pair.new.name for pair in pairs if pair.new is not None and pair.old is None),
         vanished=gone if new.whole else (),
-        environment=environment_differences(old.covariates, new.covariates),
+        environment=covariate_differences(old.covariates, new.covariates),
         remarks=_remarks(pairs, gone, new),
     )
 

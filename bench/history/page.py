@@ -21,6 +21,7 @@ from bench.history.golden import read_golden
 from bench.history.index import Ended, Index
 from bench.history.level import Level, level_of
 from bench.history.measured import Measurement
+from bench.history.series import covariate_differences
 from bench.history.spark import spark
 from bench.history.trend import Trend, trends
 from bench.report.grid import significant
@@ -260,6 +261,5 @@ def _differing(old: str, new: str) -> tuple[tuple[str, str, str], ...]:
     """What two nights' covariates, as JSON, do not share."""
     if old == new:
         return ()
-    before, after = json.loads(old), json.loads(new)
-    names = (name for name in {**before, **after} if name not in EVERY_NIGHT)
-    return tuple((n, before.get(n, "none"), after.get(n, "none")) for n in names if before.get(n) != after.get(n))
+    found = covariate_differences(json.loads(old), json.loads(new))
+    return tuple(each for each in found if each[0] not in EVERY_NIGHT)

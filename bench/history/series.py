@@ -132,3 +132,9 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def covariate_differences(old: Mapping[str, str], new: Mapping[str, str]) -> tuple[tuple[str, str, str], ...]:
+    """Covariates that differ: name, there, here."""
+    names = dict.fromkeys((*old, *new))
+    return tuple((n, old.get(n, "none"), new.get(n, "none")) for n in names if old.get(n) != new.get(n))

@@ -11,6 +11,7 @@ from bench.errors import ConfigError, nearest
 from bench.history.acknowledged import Acknowledged
 from bench.history.changepoints import ChangePoint, Changes, find_changes
 from bench.history.index import Index, Night, SeriesInfo
+from bench.history.series import covariate_differences
 from bench.statistics import METRICS
 
 NEAR = 1  # nights: a change point may lie so far from the night that was acknowledged
@@ -38,8 +39,7 @@ class Trend:
     def sides(self, point: ChangePoint) -> tuple[tuple[str, str, str], ...]:
         """What of the environment differs between the last night before a change and the first one after."""
         old, new = self.nights[point.index - 1].covariates, self.nights[point.index].covariates
-        names = dict.fromkeys((*old, *new))
-        return tuple((n, old.get(n, "none"), new.get(n, "none")) for n in names if old.get(n) != new.get(n))
+        return covariate_differences(old, new)
 
     def is_worse(self, point: ChangePoint) -> bool:
         """Whether the new level is the worse one."""

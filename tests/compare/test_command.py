@@ -117,6 +117,12 @@ def test_a_run_is_held_against_the_one_before_at_its_end() -> None:
     assert len(list((newest / "again").glob("resnet50*.json"))) == 2
     for name in ("baseline.md", "baseline.html"):
         assert "regressed" in (newest / name).read_text(encoding="utf-8")
+    again = bench("test", config, "--resume", str(newest))  # nothing is measured, so what was found stands
+    assert again.exit_code == 1 and "0 measured now" in again.stdout
+    after = json.loads((newest / "suite.json").read_text(encoding="utf-8"))
+    assert {key: after[key] for key in ("verdict", "flagged", "again")} == {
+        key: suite[key] for key in ("verdict", "flagged", "again")
+    }
 
 
 @pytest.mark.parametrize("baseline", ["golden", "nowhere"])

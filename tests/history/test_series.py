@@ -11,6 +11,7 @@ from bench.history.series import covariates, segment_key, series_key
 from bench.record import Dataset, Gpu, Model, PublishedAccuracy, Record
 from bench.telemetry import ClockLock, ClockPolicy, GpuState, Telemetry
 from tests.factory import make_case, make_environment, make_optimization, make_record
+from tests.history.nights import night_record, repeated
 
 PUBLISHED = PublishedAccuracy(source="a paper", figures={"native": {"map": 0.3}})
 
@@ -117,3 +118,19 @@ def test_processes_of_a_case_are_one_measurement() -> None:
 def test_another_methodology_is_another_series() -> None:
     (new,), (old,) = (measurements([make_record(methodology_version=version)]) for version in (2, 1))
     assert new.series == old.series and new.series_id != old.series_id
+
+
+def test_processes_on_different_hardware_are_no_measurement() -> None:
+    first, second = repeated([10.0, 10.0])
+    assert measurements([first, second])[0].doubts == {}
+    (pooled,) = measurements([first, second.model_copy(update={"environment": make_environment(cpu="another")})])
+    assert pooled.doubts["median_latency_ms"] == "its processes ran on different hardware"
+
+
+def test_a_speedup_over_a_native_case_that_is_not_valid_is_not_valid() -> None:
+    native, fp16 = night_record(20.0, "native"), night_record(10.0)
+    assert "speedup" not in measurements([native, fp16])[1].doubts
+    assert native.latency is not None
+    unsettled = native.model_copy(update={"latency": native.latency.model_copy(update={"settled": False})})
+    doubts = measurements([unsettled, fp16])[1].doubts
+    assert doubts["speedup"].startswith("native: ") and "median_latency_ms" not in doubts
