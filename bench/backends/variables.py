@@ -7,8 +7,9 @@ from collections.abc import Mapping
 
 from bench.record import Case
 
-# What TF-TRT leaves out, and when it builds an engine, is logged at these levels alone.
-TF_TRT_VMODULE = "segment=1,trt_engine_op=1"
+# What TF-TRT leaves out, and when it builds an engine, is logged at these levels alone. The second also logs a line for
+# every execution of an engine, inside what is timed: it is asked for only where an engine could be built there.
+LEFT_OUT, BUILDS = "segment=1", "trt_engine_op=1"
 NMS_OPS = ("CombinedNonMaxSuppression", *(f"NonMaxSuppressionV{number}" for number in (2, 3, 4, 5)))
 
 
@@ -17,9 +18,10 @@ def worker_variables(case: Case, inherited: Mapping[str, str] = os.environ) -> d
     if case.optimization.backend != "tf-trt":
         return {"TF_CPP_VMODULE": case.tf_cpp_vmodule} if case.tf_cpp_vmodule else {}
     optimization = case.optimization
+    builds = BUILDS if optimization.allow_build_at_runtime else None
     variables = {
         "TF_TRT_SHOW_DETAILED_REPORT": "1",
-        "TF_CPP_VMODULE": _merged(TF_TRT_VMODULE, inherited.get("TF_CPP_VMODULE"), case.tf_cpp_vmodule),
+        "TF_CPP_VMODULE": _merged(LEFT_OUT, builds, inherited.get("TF_CPP_VMODULE"), case.tf_cpp_vmodule),
         "TF_CPP_MIN_LOG_LEVEL": "0",  # above 1, TF-TRT says nothing of fallbacks
     }
     denied = (*optimization.nodes_blacklist, *(NMS_OPS if case.model.edits.force_nms_cpu else ()))

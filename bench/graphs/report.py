@@ -138,7 +138,10 @@ def missing_engines(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def builds(lines: Iterable[str]) -> tuple[Build, ...]:
-    """Engines that TF-TRT began to build; logged with TF_CPP_VMODULE=trt_engine_op=1 alone, and not in calibration."""
+    """Engines that TF-TRT began to build; logged with TF_CPP_VMODULE=trt_engine_op=1 alone, and not in calibration.
+
+    It is asked for where engines may be built at run time; where they may not, there is none to be seen.
+    """
     found = ((line, BUILD.search(line)) for line in lines)
     return tuple(Build(_time(line), canonical(m["engine"]), _shapes(m["shapes"])) for line, m in found if m)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.gpu.conftest import run_module
 
-PAIRS, SAMPLES = 240, 50
+PAIRS, SAMPLES = 480, 50
 
 
 def beside_sampler() -> dict[str, Any]:
