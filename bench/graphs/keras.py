@@ -13,15 +13,17 @@ from bench.errors import ModelError, nearest
 from bench.graphs.architectures import architectures, find_architecture
 from bench.graphs.frozen import reason, refuse_training
 from bench.graphs.once import once
+from bench.graphs.random_weights import normalise
 from bench.graphs.savedmodel import SERVING_SIGNATURE
 
 
 def export_application(
     name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int], seed: int, folder: Path
 ) -> Path:
-    """Build an architecture in inference mode with seeded weights and save it; made once a folder."""
+    """Build an architecture in inference mode with seeded weights, normalised, and save it; made once a folder."""
     marks = "".join(f"-{key}_{_plain(str(arguments[key]))}" for key in sorted(arguments))
-    target = folder / f"{name}{marks}-{image_shape[0]}x{image_shape[1]}-seed{seed}-tensorflow{tf.__version__}"
+    weights = f"seed{seed}-normalised-tensorflow{tf.__version__}"
+    target = folder / f"{name}{marks}-{image_shape[0]}x{image_shape[1]}-{weights}"
     return once(target, lambda partial: _export(name, arguments, image_shape, seed, partial))
 
 
@@ -38,6 +40,7 @@ def _export(name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int
     except (TypeError, ValueError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
         raise ModelError(f"architecture {name}({given}) at {list(image_shape)}: {reason(error)}") from error
+    normalise(network, image_shape, seed)
     spec = tf.TensorSpec((None, *image_shape, 3), tf.float32, name="images")
     serve = tf.function(lambda images: {"probabilities": network(images, training=False)}, input_signature=[spec])
     _save(network, serve, target, name)
