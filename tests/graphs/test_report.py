@@ -138,9 +138,9 @@ def test_segments_over_the_limit_of_engines() -> None:
 
 
 def test_builds_have_time_engine_and_shapes() -> None:
-    log = ROOT / "results/reference/resnet50/20261122T023047Z-da1ea1/resnet50-FP16-b8.log"
+    log = ROOT / "results/reference/resnet50_explained/20261122T023621Z-0fc64b/resnet50-FP16-b64-call_function.log"
     (build,) = builds(log.read_text(encoding="utf-8", errors="replace").splitlines())
-    assert (build.engine, build.shapes) == ("TRTEngineOp_000_000", ((8, 224, 224, 3),))
+    assert (build.engine, build.shapes) == ("TRTEngineOp_000_000", ((64, 224, 224, 3),))
     assert build.time is not None and build.time.year == 2026
 
 
