@@ -57,7 +57,7 @@ def test_what_the_run_was_judged_by_is_exported() -> None:
     ("arguments", "told"),
     [
         (["RUN", "--format", "junt"], "unknown format 'junt'; did you mean 'junit'?"),
-        (["nowhere", "--format", "junit"], "nowhere: not a run's folder, and not latest or golden"),
+        (["nowhere", "--format", "junit"], "nowhere: not a run's folder, here or in results, and not latest or golden"),
         (["RUN", "--format", "junit", "--baseline", "golden"], "no golden run"),
         (["RUN", "--format", "junit", "--output", "RUN/suite.json/x"], "cannot be written"),
     ],
