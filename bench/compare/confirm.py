@@ -29,15 +29,14 @@ from bench.record import Record
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun
+from bench.statistics import SPEEDUPS
 from bench.store import save_suite
 from bench.suite import Suite
 from bench.turns import paired_speedups
 
 FOLDER = "again"  # in the run's
 SURE = 0.99  # one-sided
-PAIRED = {
-    "median_latency_ms": "speedup", "compute_ms": "compute_speedup", "throughput_fps": "throughput_speedup",
-}  # fmt: skip
+PAIRED = {source: name for name, source in SPEEDUPS.items()}
 OUTCOMES: Mapping[Settled, Outcome] = {
     "confirmed": "regressed", "undecided": "inconclusive", "not confirmed": "passed",
 }  # fmt: skip
