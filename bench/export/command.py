@@ -10,12 +10,10 @@ import typer
 
 from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, OfSuite, Results
 from bench.errors import BenchError, ConfigError
-from bench.export.formats import FORMATS, check_format, rendered
+from bench.export.formats import FORMATS, MLFLOW, check_format, rendered
 
 if TYPE_CHECKING:
     from bench.export.run import ExportedRun
-
-MLFLOW = "mlflow"  # is logged, and no file
 
 
 def export(

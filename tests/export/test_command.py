@@ -94,8 +94,12 @@ def test_a_run_writes_its_exports_at_its_end() -> None:
 @pytest.mark.parametrize(
     ("export", "told"),
     [
-        ("junit", "write it as FORMAT=FILE"),
-        ("xml=junit.xml", "unknown format 'xml'"),
+        ("junit", "--export junit: names no file; write FORMAT=FILE"),
+        ("junit= ", "names no file"),
+        ("xml=junit.xml", "--export xml=junit.xml: unknown format 'xml'"),
+        ("=junit.xml", "--export =junit.xml: no format; known: junit, csv"),
+        ("mlflow=", "--export mlflow=: MLflow takes no file; log the run when it is there: `bench export latest"),
+        ("mlflow=file:///runs", "MLflow takes no file"),
         ("junit=junit.xml", "put {suite} into its name"),
         ("junit=one.json/{suite}.xml", "one.json cannot be made"),
     ],
