@@ -17,7 +17,7 @@ from typing import Any, Literal
 from bench.errors import ConfigError, nearest
 from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
 from bench.record import Case, Check, Record
-from bench.statistics import METRICS, Summary, summarize
+from bench.statistics import METRICS, RELATIVE, Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -33,7 +33,6 @@ STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.ex
 LONGEST = 500
 LONELY = "no native case to compare with"
 UNTOLD = (LONELY, "samples of the", NOT_VALID, NO_LIMIT)  # in a reason: the statistic might hold, or not
-RELATIVE = {"speedup", "compute_speedup", "throughput_speedup"}
 
 
 def parse_assertion(expression: str, source: str) -> ast.expr:

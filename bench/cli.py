@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bench.compare.command import compare
+from bench.compare.command import RESULTS, OfSuite, Results, compare
 from bench.data_shelf import datasets
 from bench.errors import BenchError
 from bench.export.command import export
@@ -31,22 +31,26 @@ app.add_typer(history, name="history")
 @app.command()
 def report(
     runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN...", help="Runs' folders, results/SUITE/RUN.", show_default=False),
+        list[str],
+        typer.Argument(metavar="RUN...", help="Runs' folders, SUITE/RUN, `latest` or `golden`.", show_default=False),
     ],
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="DIR", help="Where reports go. Those of several runs are only written there."),
     ] = None,
+    results: Results = RESULTS,
+    suite: OfSuite = None,
 ) -> None:
     """Show runs again, several side by side; write a run's tables, plots and page anew from its records."""
+    from bench.history.runs import find_run
     from bench.report.writer import report_run, report_runs
 
     try:
-        if len(runs) == 1:
-            report_run(Console(), runs[0], output or runs[0])
+        folders = [find_run(word, results, suite) for word in runs]
+        if len(folders) == 1:
+            report_run(Console(), folders[0], output or folders[0])
         else:
-            report_runs(Console(), runs, output)
+            report_runs(Console(), folders, output)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

@@ -45,5 +45,11 @@ class CompareSection(Section):
         description="`--baseline` of `bench test`: what became worse is measured again in so many fresh processes, in "
         "turn with the baseline's engine where that is kept, before it counts. At least 2; 0: it counts at once. Ours.",
     )
+    confirm_max_cases: int = Field(
+        10,
+        ge=1,
+        description="At most so many cases are measured again, those that changed most; the others that became worse "
+        "are inconclusive. Native cases that a speed-up needs come on top. Ours.",
+    )
     nights: int = Field(20, ge=2, description="History: the last so many sound nights are the baseline. Ours.")
     least_nights: int = Field(8, ge=3, description="History: with fewer, a case is inconclusive. Ours.")

@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ def load_function(name: str, parameters: Sequence[str]) -> Callable[..., Any]:
         raise ConfigError(f"{name!r}: {module.__file__ or module_name} has no function {attribute!r}")
     _check_signature(name, function, parameters)
     return function  # type: ignore[no-any-return]
+
+
+def is_within(error: BaseException, name: str) -> bool:
+    """Whether an exception was raised in the file of a function that was loaded, or came through it."""
+    file = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
+    return any(frame.filename == file for frame in traceback.extract_tb(error.__traceback__))
 
 
 def source_sha256(name: str) -> str | None:

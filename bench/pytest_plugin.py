@@ -59,6 +59,20 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     return None
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A baseline that is not there is a mistake of the command, and no case's."""
+    from bench.compare.baseline import check_baseline
+    from bench.errors import BenchError
+
+    baseline, results = session.config.getoption("--bench-baseline"), session.config.getoption("--bench-results")
+    suites = dict.fromkeys(item.run.suite for item in session.items if isinstance(item, CaseItem))
+    for suite in suites if baseline is not None else ():
+        try:
+            check_baseline(baseline, Path(results), suite)
+        except BenchError as error:
+            raise pytest.UsageError(f"--bench-baseline: {error}") from error
+
+
 class ConfigFile(pytest.File):
     """A config: an item for each variant, and one for what is about no single one."""
 
@@ -70,7 +84,7 @@ class ConfigFile(pytest.File):
             suite = load_suite(self.path, self.config.getoption("--bench-set"))
         except BenchError as error:
             raise self.CollectError(str(error)) from error
-        run = SuiteRun(self)
+        run = SuiteRun(self, suite.name)
         for name, group in {case.variant: case.comparison for case in suite.cases}.items():
             item = CaseItem.from_parent(self, name=name, callobj=is_as_measured)
             item.run, item.timer = run, Timer()
@@ -223,6 +237,7 @@ class SuiteRun:
     """One run of a config, begun by the first of its items that wants to know."""
 
     file: ConfigFile
+    suite: str
     _ended: ExportedRun | Wrong | None = field(default=None, init=False)
 
     @property
@@ -259,7 +274,7 @@ class SuiteRun:
         command = [sys.executable, "-m", "bench.test", path, "--results", options("--bench-results")]
         for setting in options("--bench-set"):
             command += ["--set", setting]
-        if options("--bench-baseline"):
+        if options("--bench-baseline") is not None:
             command += ["--baseline", options("--bench-baseline")]
         items = (item for item in self.file.session.items if isinstance(item, CaseItem) and item.run is self)
         return [*command, *(word for item in items for word in ("--select", glob.escape(item.name)))]

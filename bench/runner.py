@@ -16,11 +16,11 @@ from bench.accuracy.classification import TopK
 from bench.accuracy.detection import BoxMap
 from bench.accuracy.outputs import detection_outputs
 from bench.accuracy.postprocessed import Metric, Postprocessed
-from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend
+from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend, session_members
 from bench.blocks import Turn
 from bench.conversion import Conversion
 from bench.environment import collect
-from bench.errors import ConversionError, ModelError
+from bench.errors import ConfigError, ConversionError, ModelError
 from bench.functions import load_function
 from bench.inputs.cases import (
     calibration_batches,
@@ -38,6 +38,7 @@ from bench.postprocess.apply import judged_signature, processing
 from bench.record import LABELLED, Case, Phase
 from bench.timing import Timed, measure
 
+WRAPPER_KEY = "benchmark_config.wrap_session"
 POSTPROCESSED = 100  # batches whose time is kept
 
 
@@ -96,9 +97,20 @@ def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
 def _opened(backend: Backend, preparation: Preparation) -> Session:
     """The backend's session, or what the user's own function gives in its place."""
     session, wrapper = backend.open(preparation), preparation.case.wrap_session
-    if wrapper is None:
-        return session
-    wrapped: Session = load_function(wrapper, ("session",))(session)
+    return session if wrapper is None else _wrapped(session, wrapper)
+
+
+def _wrapped(session: Session, wrapper: str) -> Session:
+    """What the function gives; a ConfigError says what is wrong with it, or with what it gave."""
+    function = load_function(wrapper, ("session",))
+    try:
+        wrapped: Session = function(session)
+    except Exception as error:  # a user's function may fail in any way
+        raise ConfigError(f"{WRAPPER_KEY}: {wrapper!r} raised {type(error).__name__}: {error}") from error
+    missing = [name for name in session_members() if not hasattr(wrapped, name)]
+    if missing:
+        given = type(wrapped).__name__
+        raise ConfigError(f"{WRAPPER_KEY}: {wrapper!r} gave no session but {given}, without {', '.join(missing)}")
     return wrapped
 
 

@@ -83,6 +83,7 @@ METRICS: Mapping[str, Metric] = {
 ACCURACY_METRICS = ("map", "top1")
 BOUNDED_ACCURACY = ("map", "top1", "top5")
 SPEEDUPS = {"speedup": "median_latency_ms", "compute_speedup": "compute_ms", "throughput_speedup": "throughput_fps"}
+RELATIVE = frozenset({*SPEEDUPS, "agreement", "largest_score_difference"})  # to the native case, which has none of them
 BOUNDED = (
     "avg_latency_ms", "median_latency_ms", *(f"p{percent}_latency_ms" for percent in PERCENTILES),
     "avg_throughput_fps", "compute_ms", "throughput_fps", "offline_fps", "server_qps", *SPEEDUPS,

@@ -88,17 +88,31 @@ def _with_tmp_dir(config: Config) -> BenchmarkSection:
 
 
 def apply_settings(data: dict[str, Any], settings: Sequence[str], source: str) -> dict[str, Any]:
-    """The object with each KEY=VALUE put in; a matrix over the same key gives way to it."""
+    """The object with each KEY=VALUE put in. A matrix over the same key gives way to it; matrix.KEY=[...] makes one."""
     data = copy.deepcopy(data)
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise ConfigError(f"--set {setting}: write KEY=VALUE, such as benchmark_config.batch_size=8")
-        _check_key(key, f"--set {setting}", allow_top=True)
+        axis = key.removeprefix("matrix.")
+        _check_key(axis, f"--set {setting}", allow_top=axis == key)
+        if axis != key:
+            _put_axis(data, axis, _value(axis, text), f"--set {setting}", source)
+            continue
         _put(data, key, _value(key, text), source)
         if isinstance(data.get("matrix"), dict):
             data["matrix"].pop(key, None)
     return data
+
+
+def _put_axis(data: dict[str, Any], axis: str, values: Any, where: str, source: str) -> None:
+    """One key of the matrix, whose name has a dot in it."""
+    if not isinstance(values, list):
+        raise ConfigError(f"{where}: {json.dumps(values)}: the matrix needs a list, such as [1, 8]")
+    matrix = data.setdefault("matrix", {})
+    if not isinstance(matrix, dict):
+        raise ConfigError(f"{source}: matrix: an object is needed, not {json_type(matrix)}")
+    matrix[axis] = values
 
 
 def _value(key: str, text: str) -> Any:
@@ -149,7 +163,7 @@ def _put(data: dict[str, Any], key: str, value: Any, source: str) -> None:
 def _check_key(key: str, where: str, allow_top: bool = False) -> None:
     known = [f"{section}.{name}" for section, model in SECTIONS.items() for name in model.model_fields]
     if allow_top:
-        known += ["name", "assertions"]
+        known += ["name", "assertions", "matrix"]
     if key not in known:
         same = [name for name in known if name.rpartition(".")[2] == key]
         hint = f"; did you mean {same[-1]!r}?" if same else nearest(key, known)

@@ -18,9 +18,10 @@ from typing import Any
 
 from bench.blocks import Turn
 from bench.errors import BenchError, ConfigError
+from bench.functions import is_within
 from bench.parent import end_with_parent
 from bench.record import Case, Failure
-from bench.runner import as_json, run_case
+from bench.runner import WRAPPER_KEY, as_json, run_case
 
 OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError", "OutOfMemory")
 
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
         run_case(case, events, _turns(events))
     except Exception as error:  # the process boundary: whatever went wrong becomes a record's failure
         traceback.print_exc()
-        events.part("failure", _failure(error, events.current_phase))
+        events.part("failure", _failure(error, events.current_phase, case))
         return error.exit_code if isinstance(error, BenchError) else 4
     return 0
 
@@ -75,13 +76,16 @@ def _turns(events: Events) -> Iterator[Turn]:
         events.ready()
 
 
-def _failure(error: Exception, phase: str) -> Failure:
+def _failure(error: Exception, phase: str, case: Case) -> Failure:
     name = type(error).__name__
     if name in OUT_OF_MEMORY or type(error.__cause__).__name__ in OUT_OF_MEMORY:
         return Failure(kind="out-of-memory", phase=phase, message=f"{name}: {error}")
     if isinstance(error, BenchError):
         return Failure(kind="config" if isinstance(error, ConfigError) else "error", phase=phase, message=str(error))
-    return Failure(kind="error", phase=phase, message=f"{name}: {error}")
+    wrapper, where = case.wrap_session, ""
+    if wrapper is not None and is_within(error, wrapper):
+        where = f", within {wrapper!r} of {WRAPPER_KEY}"
+    return Failure(kind="error", phase=phase, message=f"{name}: {error}{where}")
 
 
 def _number(arguments: list[str], option: str) -> int:

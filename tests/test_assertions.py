@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.assertions import check_assertion, parse_assertion
 from bench.errors import ConfigError
 from bench.record import Accuracy, Check, Failure, Record
-from bench.statistics import METRICS, summarize
+from bench.statistics import METRICS, RELATIVE, summarize
 from bench.verdict import check_all, verdict
 from tests.factory import make_case, make_record, make_samples
 
@@ -175,9 +175,7 @@ def test_every_statistic_has_its_spellings(name: str) -> None:
         parse_assertion(f"{spelling} > 0", "test.json")
 
 
-@pytest.mark.parametrize(
-    "expression", ["speedup >= 1", "map >= native.map - 0.005", "compute_speedup > 1", "throughput_speedup > 1"]
-)
+@pytest.mark.parametrize("expression", ["map >= native.map - 0.005", *(f"{name} > 0" for name in sorted(RELATIVE))])
 def test_relative_assertions_are_not_about_the_native_case(expression: str) -> None:
     assert check(expression, NATIVE, NATIVE) is None
     assert check(expression, CASE, NATIVE) is not None
@@ -221,6 +219,17 @@ def test_the_worst_outcome_is_the_verdict(expressions: list[str], expected: str)
 def test_a_case_that_failed_is_not_asserted_on() -> None:
     failed = make_record("INT8", latency=None, failure=Failure(kind="crash", phase="load", message="gone"))
     assert [found.case_id for found in check_all(["map > 0"], [NATIVE, failed])] == [NATIVE.case.id]
+
+
+def test_what_is_relative_to_native_is_said_to_be_in_its_text() -> None:
+    """A statistic that is forgotten in RELATIVE would be asked of the native case too."""
+    assert {name for name, metric in METRICS.items() if "native" in metric.text} == RELATIVE
+
+
+@pytest.mark.parametrize("name", sorted(RELATIVE))
+def test_a_relative_statistic_without_a_native_case_has_nothing_to_compare_with(name: str) -> None:
+    found = check(f"{name} > 0", CASE, None)
+    assert found is not None and found.explanation == f"{name}: no native case to compare with"
 
 
 def test_without_a_native_case_there_is_nothing_to_compare_with() -> None:

@@ -246,6 +246,9 @@ SETTINGS = {
     "no value": ("benchmark_config.batch_size", "write KEY=VALUE"),
     "unknown key": ("benchmark_config.batchsize=1", "did you mean 'benchmark_config.batch_size'?"),
     "no section": ("precision_mode=FP16", "did you mean 'optimization_config.precision_mode'?"),
+    "matrix of no list": ("matrix.benchmark_config.batch_size=8", "8: the matrix needs a list, such as [1, 8]"),
+    "matrix of an unknown key": ("matrix.benchmark_config.batchsize=[8]", "did you mean 'benchmark_config.batch_size'"),
+    "matrix that is none": ("matrix=8", "test.json: matrix: 8: input should be"),
     "wrong type": ("benchmark_config.batch_size=many", 'test.json: benchmark_config.batch_size: "many"'),
 }
 

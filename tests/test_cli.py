@@ -80,6 +80,7 @@ def test_several_runs_are_shown_side_by_side_and_written_only_where_it_is_said()
     assert outcome.exit_code == 0, outcome
     assert "Verdict" not in outcome.stdout
     assert "Reports" not in outcome.stdout
+    assert bench("report", *(f"test/{run.name}" for run in runs)).stdout == outcome.stdout
     outcome = bench("report", *map(str, runs), "--output", "both")
     assert files(Path("both")) == {"comparison.md", "comparison.csv", "comparison.html"}
     assert len((Path("both/comparison.csv")).read_text(encoding="utf-8").splitlines()) == 3
@@ -90,7 +91,7 @@ def test_a_runs_reports_go_to_another_folder_if_that_is_asked() -> None:
     assert bench("test", write_config()).exit_code == 0
     page = only_run() / "comparison.html"
     page.unlink()
-    assert bench("report", str(only_run()), "--output", "elsewhere").exit_code == 0
+    assert bench("report", "latest", "--output", "elsewhere").exit_code == 0
     assert not page.exists()
     assert Path("elsewhere/comparison.html").exists()
 
@@ -232,7 +233,7 @@ def test_a_command_that_is_not_understood_is_exit_code_2(command: list[str]) -> 
 def test_a_report_of_nothing_is_refused() -> None:
     outcome = bench("report", "results/none")
     assert outcome.exit_code == 2
-    assert outcome.stderr.startswith("error: results/none: not a run's folder: ")
+    assert outcome.stderr.startswith("error: results/none: not a run's folder, here or in results, ")
     assert not Path("results").exists()
 
 

@@ -101,6 +101,16 @@ def test_a_setting_replaces_an_axis() -> None:
     assert suite.config["matrix"] == {"benchmark_config.seed": [1, 2, 3]}
 
 
+def test_a_setting_makes_an_axis_or_the_whole_matrix() -> None:
+    data = make_config({"matrix": {"benchmark_config.batch_size": [1, 2]}})
+    more = load(data, "matrix.benchmark_config.seed=[1, 2, 3]")
+    assert batch_sizes(more) == [1, 1, 1, 2, 2, 2]
+    other = load(data, 'matrix={"benchmark_config.batch_size": [4, 8]}')
+    assert batch_sizes(other) == [4, 8] and other.config["matrix"] == {"benchmark_config.batch_size": [4, 8]}
+    assert batch_sizes(load(make_config(), "matrix.benchmark_config.batch_size=[3, 4]")) == [3, 4]
+    assert batch_sizes(load(data, "matrix={}")) == [1]
+
+
 SETTINGS: dict[str, tuple[str, str, Any]] = {
     "number": ("benchmark_config.batch_size=8", "batch_size", 8),
     "text": ("benchmark_config.dataset=coco", "dataset", "coco"),

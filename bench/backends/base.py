@@ -114,6 +114,12 @@ class Session(Protocol):
     ) -> None: ...
 
 
+def session_members() -> list[str]:
+    """The names that every session has."""
+    names = (*Session.__annotations__, *vars(Session))
+    return [name for name in names if not name.startswith("_") or name in ("__enter__", "__exit__")]
+
+
 class Backend(Protocol):
     """What turns a model and an optimization into a session."""
 

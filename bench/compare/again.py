@@ -18,7 +18,7 @@ from bench.compare.sides import Sides
 from bench.errors import ConfigError
 from bench.load.statistics import SCENARIO_OF
 from bench.record import Case, repeat_suffix
-from bench.statistics import SPEEDUPS
+from bench.statistics import RELATIVE
 
 ROUNDS = 20  # of a process and its twin, at least: blocks of ten pairs A B, B A
 TWIN = "baseline"  # ends the name of what runs the baseline's engine
@@ -44,7 +44,7 @@ class Plan:
 
 
 def plan(rows: Sequence[Row], cases: Sequence[Case], sides: Sides, processes: int) -> Plan:
-    """The fresh processes of all flagged cases, with the native ones that a flagged speed-up needs, and their twins."""
+    """The fresh processes of all flagged cases and their twins; with native ones, where what is flagged is relative."""
     found: dict[str, Case] = {}
     twins: dict[str, str] = {}
     alone: dict[str, str] = {}
@@ -111,8 +111,8 @@ def _twin(case: Case, engine: Kept) -> Case:
 
 
 def _natives(rows: Sequence[Row], cases: Sequence[Case], processes: int) -> list[Case]:
-    """Of flagged cases whose speed-ups are what was flagged."""
-    relative = {row.case for row in rows if row.metric in SPEEDUPS}
+    """The native cases that what was flagged is relative to."""
+    relative = {row.case for row in rows if row.metric in RELATIVE}
     comparisons = {case.comparison for case in cases if case.variant in relative}
     natives = {
         case.comparison: case.variant

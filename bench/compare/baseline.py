@@ -17,18 +17,18 @@ from bench.history.acknowledged import read_acknowledged
 from bench.history.golden import golden_run
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
-from bench.store import SUITE_FILE
+from bench.history.runs import GOLDEN, LATEST, find_run, golden_folder, no_earlier_run, run_folder
 
-LATEST, GOLDEN, HISTORY = "latest", "golden", "history"
+HISTORY = "history"
 BASELINES = f"{LATEST}, {GOLDEN} or {HISTORY}"
 
 
 def check_baseline(baseline: str, results: Path, suite: str) -> None:
     """Before anything is measured: a folder that is no run, or a golden run that is not pinned, is an error."""
     if baseline == GOLDEN:
-        _golden(results, suite)
+        read_run(golden_folder(results, suite))
     elif baseline not in (LATEST, HISTORY):
-        _run(baseline, BASELINES)
+        read_run(run_folder(baseline, results, BASELINES))
 
 
 def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
@@ -41,32 +41,19 @@ def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section:
         known = read_acknowledged(acknowledged)
         return compare_history(new, index, judged, section, known, golden_run(results, new.suite))
     if baseline == GOLDEN:
-        return compare_runs(_golden(results, new.suite), new, judged, "golden")
+        return compare_runs(read_run(golden_folder(results, new.suite)), new, judged, "golden")
     if baseline != LATEST:
-        return compare_runs(_run(baseline, BASELINES), new, judged)
-    old = Index(results).refresh().latest(new.suite, before=new)
+        return compare_runs(read_run(run_folder(baseline, results, BASELINES)), new, judged)
+    index = Index(results).refresh()
+    old = index.latest(new.suite, before=new)
     if old is None:
-        return Comparison("latest", new.name, (), remarks=(f"{results}: no earlier run of suite {new.suite}",))
+        return Comparison(LATEST, new.name, (), remarks=(no_earlier_run(index, new),))
     return compare_runs(old, new, judged)
 
 
 def find_candidate(word: str, results: Path, suite: str | None) -> Run:
-    """The run that is judged: a folder, or the `latest` or `golden` one of a suite."""
-    if word not in (LATEST, GOLDEN):
-        return _run(word, f"{LATEST} or {GOLDEN}")
-    if suite is None:
-        suites = Index(results).refresh().suites()
-        if not suites:
-            raise ConfigError(f"{results}: no run there")
-        if len(suites) != 1:
-            raise ConfigError(f"{results}: choose one of {len(suites)} suites with --suite: {', '.join(suites)}")
-        (suite,) = suites
-    if word == GOLDEN:
-        return _golden(results, suite)
-    found = Index(results).refresh().latest(suite)
-    if found is None:
-        raise ConfigError(f"{results}: no run of suite {suite}")
-    return found
+    """The run that is judged, by what stands for it."""
+    return read_run(find_run(word, results, suite))
 
 
 def section_of(run: Run) -> CompareSection:
@@ -79,17 +66,3 @@ def section_of(run: Run) -> CompareSection:
         ) from error
     check_rules(section, str(run.path))
     return section
-
-
-def _run(word: str, others: str) -> Run:
-    """A run's folder, or what else the word could have been."""
-    if not word or not (Path(word) / SUITE_FILE).exists():
-        raise ConfigError(f"{word or repr(word)}: not a run's folder, and not {others}")
-    return read_run(Path(word))
-
-
-def _golden(results: Path, suite: str) -> Run:
-    found = golden_run(results, suite)
-    if found is None:
-        raise ConfigError(f"{results}: suite {suite} has no golden run; pin one with `bench history golden RUN`")
-    return found

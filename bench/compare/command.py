@@ -14,16 +14,19 @@ Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where r
 Acknowledged = Annotated[
     Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
 ]
+OfSuite = Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")]
 RESULTS, ACKNOWLEDGED = Path("results"), Path("acknowledged.json")
 
 
 def compare(
-    baseline: Annotated[str, typer.Argument(metavar="A", help="A run's folder, `latest`, `golden` or `history`.")],
+    baseline: Annotated[
+        str, typer.Argument(metavar="A", help="A run's folder, SUITE/RUN, `latest`, `golden` or `history`.")
+    ],
     candidate: Annotated[
-        str, typer.Argument(metavar="B", help="The run that is judged: a folder, `latest` or `golden`.")
+        str, typer.Argument(metavar="B", help="The run that is judged: a folder, SUITE/RUN, `latest` or `golden`.")
     ] = "latest",
     results: Results = RESULTS,
-    suite: Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")] = None,
+    suite: OfSuite = None,
     config: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="Take the rules of this config, not of B's own.")
     ] = None,

@@ -8,7 +8,7 @@ What both say is kept: the first values in the run, the second in its folder `ag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -29,15 +29,14 @@ from bench.record import Record
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun
+from bench.statistics import SPEEDUPS
 from bench.store import save_suite
 from bench.suite import Suite
 from bench.turns import paired_speedups
 
 FOLDER = "again"  # in the run's
 SURE = 0.99  # one-sided
-PAIRED = {
-    "median_latency_ms": "speedup", "compute_ms": "compute_speedup", "throughput_fps": "throughput_speedup",
-}  # fmt: skip
+PAIRED = {source: name for name, source in SPEEDUPS.items()}
 OUTCOMES: Mapping[Settled, Outcome] = {
     "confirmed": "regressed", "undecided": "inconclusive", "not confirmed": "passed",
 }  # fmt: skip
@@ -64,10 +63,12 @@ def confirmed(
     flagged = [row for row in found.rows if row.is_flagged]
     if not flagged or not processes:
         return found
-    planned = plan(flagged, suite.cases, Sides(new), processes)
-    names = list(dict.fromkeys(row.case for row in flagged))
+    names, most = _most_changed_first(flagged), suite.compare.confirm_max_cases
+    planned = plan([row for row in flagged if row.case in names[:most]], suite.cases, Sides(new), processes)
+    beyond = "" if len(names) <= most else _left_open(len(names), most)
     console.print(
-        f"Measured again before it counts: {', '.join(names)}; {processes} processes each",
+        f"Measured again before it counts: {', '.join(names[:most])}; {processes} processes each"
+        + (f"; {beyond}" if beyond else ""),
         markup=False, highlight=False, soft_wrap=True,
     )  # fmt: skip
     folder = _made(new.path)
@@ -80,11 +81,26 @@ def confirmed(
     first = {each.name: each for each in new.measurements}
 
     def settled(row: Row) -> Row:
+        if beyond and row.case not in second:
+            return _told(row, "undecided", beyond)
         turns, why = in_turn(row, planned, records), _unusable(row, first, second)
         return _settle(row, again, judged[row.metric], turns, second.get(row.case), why)
 
     rows = [settled(row) if row.is_flagged else row for row in found.rows]
-    return replace(found, rows=tuple(rows), remarks=(*found.remarks, *_remarks(planned, records, folder)))
+    told = [*_remarks(planned, records, folder), *([beyond.capitalize()] if beyond else [])]
+    return replace(found, rows=tuple(rows), remarks=(*found.remarks, *told))
+
+
+def _most_changed_first(flagged: Sequence[Row]) -> list[str]:
+    """The cases; those that changed by no share, as with a broken bound or a first fallback, before all others."""
+    by: dict[str, float] = {}
+    for row in flagged:
+        by[row.case] = max(by.get(row.case, 0.0), math.inf if row.change is None else abs(row.change))
+    return sorted(by, key=lambda name: -by[name])
+
+
+def _left_open(flagged: int, most: int) -> str:
+    return f"not measured again: {flagged - most} of {flagged} cases (compare_config.confirm_max_cases is {most})"
 
 
 def as_stored(comparison: Comparison) -> dict[str, Any]:

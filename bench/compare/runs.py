@@ -29,14 +29,15 @@ def compare_runs(old: Run, new: Run, judged: Sequence[Judged], against: Against 
     found = [row for pair in pairs if pair.new is not None for row in _rows(pair.old, pair.new, judged, against)]
     rows = [replace(row, reference=old.path) if row.old is not None else row for row in found]
     gone = tuple(pair.old.name for pair in pairs if pair.new is None and pair.old is not None)
+    added = tuple(pair.new.name for pair in pairs if pair.new is not None and pair.old is None)
     return Comparison(
         baseline=f"{'golden: ' if against == 'golden' else ''}{old.name}",
         candidate=new.name,
         rows=tuple(rows),
-        appeared=tuple(pair.new.name for pair in pairs if pair.new is not None and pair.old is None),
+        appeared=added if old.whole else (),
         vanished=gone if new.whole else (),
         environment=covariate_differences(old.covariates, new.covariates),
-        remarks=_remarks(pairs, gone, new),
+        remarks=_remarks(pairs, () if new.whole else gone, () if old.whole else added),
     )
 
 
@@ -76,7 +77,8 @@ def _row(old: Measurement, new: Measurement, judged: Judged, against: Against) -
     return replace(row, outcome=outcome, note=note, interval=interval, interval_of="between processes")
 
 
-def _remarks(pairs: Sequence[Pair], gone: Sequence[str], new: Run) -> tuple[str, ...]:
+def _remarks(pairs: Sequence[Pair], left_out: Sequence[str], not_there: Sequence[str]) -> tuple[str, ...]:
+    """The cases that --select left out: of this run, and of the baseline."""
     remarks = []
     compared = [pair for pair in pairs if pair.old is not None and pair.new is not None]
     alone = [p for p in compared if p.old and p.new and min(_processes(p.old), _processes(p.new)) < 2]
@@ -84,8 +86,10 @@ def _remarks(pairs: Sequence[Pair], gone: Sequence[str], new: Run) -> tuple[str,
         remarks.append(
             "One process on a side says nothing of how runs differ: benchmark_config.repeats, or the history, does."
         )
-    if gone and not new.whole:
-        remarks.append(f"Left out by --select: {', '.join(gone)}")
+    if left_out:
+        remarks.append(f"Left out by --select: {', '.join(left_out)}")
+    if not_there:
+        remarks.append(f"Left out of the baseline by --select: {', '.join(not_there)}")
     return tuple(remarks)
 
 

@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, Results
+from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, OfSuite, Results
 from bench.errors import BenchError, ConfigError
-from bench.export.formats import FORMATS, check_format, rendered
+from bench.export.formats import FORMATS, MLFLOW, check_format, rendered
 
 if TYPE_CHECKING:
     from bench.export.run import ExportedRun
 
-MLFLOW = "mlflow"  # is logged, and no file
-
 
 def export(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, `latest` or `golden`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder, SUITE/RUN, `latest` or `golden`.")],
     format: Annotated[
         str, typer.Option("--format", help=f"One of {', '.join((*FORMATS, MLFLOW))}.", show_default=False)
     ],
@@ -35,7 +33,7 @@ def export(
         ),
     ] = None,
     results: Results = RESULTS,
-    suite: Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")] = None,
+    suite: OfSuite = None,
     acknowledged: Acknowledged = ACKNOWLEDGED,
 ) -> None:
     """Write a run for another tool. The exit code says whether that worked, and not how the run came out."""

@@ -26,13 +26,16 @@ FORMATS: Mapping[str, str] = {  # what each is for; the modules are imported whe
     "markdown-summary": "Markdown for a job's summary: at most 1 MiB",
     "archive": "the run's folder as .tar.gz, which `bench history import` takes in",
 }
+MLFLOW = "mlflow"  # is logged, and no file
+LOGGED = "`bench export latest --format mlflow`, with MLFLOW_TRACKING_URI set"
 SUITE = "{suite}"
 
 
 def check_format(name: str) -> str:
     """A format's name, or an error with the nearest one."""
     if name not in FORMATS:
-        raise ConfigError(f"unknown format {name!r}{nearest(name, FORMATS)}; known: {', '.join(FORMATS)}")
+        found = f"unknown format {name!r}{nearest(name, FORMATS)}" if name else "no format"
+        raise ConfigError(f"{found}; known: {', '.join(FORMATS)}")
     return name
 
 
@@ -73,13 +76,24 @@ def parse_targets(texts: Sequence[str], suites: int = 1) -> list[tuple[str, str]
     """FORMAT=FILE as pairs; of several suites, each file is to have the suite in its name."""
     targets = []
     for text in texts:
-        name, separator, file = text.partition("=")
-        if not separator or not file:
-            raise ConfigError(f"--export {text}: write it as FORMAT=FILE, such as junit=junit.xml")
-        targets.append((check_format(name), file))
+        name, file = _target(text)
+        targets.append((name, file))
         if suites > 1 and SUITE not in file:
             raise ConfigError(f"--export {text}: {suites} suites would write one file; put {SUITE} into its name")
     return targets
+
+
+def _target(text: str) -> tuple[str, str]:
+    name, _, file = text.partition("=")
+    if name == MLFLOW:
+        raise ConfigError(f"--export {text}: MLflow takes no file; log the run when it is there: {LOGGED}")
+    try:
+        check_format(name)
+    except ConfigError as error:
+        raise ConfigError(f"--export {text}: {error}; write FORMAT=FILE, such as junit=junit.xml") from error
+    if not file.strip():
+        raise ConfigError(f"--export {text}: names no file; write FORMAT=FILE, such as {name}=nightly/{name}")
+    return name, file
 
 
 def make_folders(targets: Sequence[tuple[str, str]], suites: Sequence[str]) -> None:

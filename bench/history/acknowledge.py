@@ -13,17 +13,17 @@ from bench.statistics import METRICS
 
 
 def acknowledge(
-    index: Index, series: str, run: str, metric: str, reason: str, by: str, path: Path
+    index: Index, series: str, run: Path, metric: str, reason: str, by: str, path: Path
 ) -> tuple[Acknowledged, ...]:
     """Entries for all series of that name, or one for every series there is; the run must be one of theirs."""
     if metric not in (*METRICS, EVERY):
         raise ConfigError(f"--metric {metric}: unknown statistic{nearest(metric, METRICS)}; '*' for all")
     if not reason.strip():
         raise ConfigError("--reason is empty: say why the change is accepted")
-    place = Path(run).resolve()
-    known = next((found for name in (run, f"{place.parent.name}/{place.name}") if (found := index.run(name))), None)
-    if known is None:
-        raise ConfigError(f"{run}: no such run in {index.results}")
+    place = run.resolve()
+    known = index.run(f"{place.parent.name}/{place.name}")
+    if known is None or known.path.resolve() != place:
+        raise ConfigError(f"{run}: not in {index.results}; name its results folder with --results")
     measured = {each.series_id for each in known.measurements}
     named = {} if series == EVERY else {each.id: each.name for each in chosen(index, [series]) if each.id in measured}
     if series != EVERY and not named:

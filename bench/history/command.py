@@ -26,6 +26,8 @@ MetricOption = Annotated[str, typer.Option("--metric", help="Which statistic.")]
 Accepted = Annotated[
     Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")
 ]
+OfSuite = Annotated[str | None, typer.Option("--suite", help="Whose latest or golden run.")]
+WORDS = "a folder, SUITE/RUN, `latest` or `golden`"
 RESULTS, ACKNOWLEDGED, METRIC = Path("results"), Path("acknowledged.json"), "median_latency_ms"
 
 
@@ -120,34 +122,41 @@ def page(
 @app.command()
 def ack(
     series: Annotated[str, typer.Argument(metavar="SERIES", help="A series' name or id, or '*'.")],
-    run: Annotated[str, typer.Argument(metavar="RUN", help="The first night of the new level: folder or suite/run.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help=f"The first night of the new level: {WORDS}.")],
     reason: Annotated[str, typer.Option("--reason", help="Why it is accepted.", show_default=False)],
     metric: Annotated[str, typer.Option("--metric", help="Which statistic; '*' for all.")] = METRIC,
     by: Annotated[str, typer.Option("--by", help="Who says so.")] = "",
     acknowledged: Accepted = ACKNOWLEDGED,
     results: Results = RESULTS,
+    suite: OfSuite = None,
 ) -> None:
     """Accept a change: from that night on the new level is what is expected. Commit the file, for review."""
     with _errors():
         from bench.history.acknowledge import acknowledge
+        from bench.history.runs import find_run
 
-        for entry in acknowledge(_index(results), series, run, metric, reason, by, acknowledged):
+        folder = find_run(run, results, suite)
+        for entry in acknowledge(_index(results), series, folder, metric, reason, by, acknowledged):
             print(f"{acknowledged}: {entry.name or entry.series}, {entry.metric}: accepted from {entry.run} on")
 
 
 @app.command()
 def golden(
-    run: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="The run to pin. Default: show them.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help=f"The run to pin: {WORDS}. Default: show them.")
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why this one.")] = "",
     results: Results = RESULTS,
+    suite: OfSuite = None,
 ) -> None:
     """Pin a run, against which slow drift shows; without a run, tell which are pinned."""
     with _errors():
         from bench.history.golden import pin, read_golden
         from bench.history.measured import read_run
+        from bench.history.runs import find_run
 
         if run is not None:
-            pin(results, read_run(run), reason)
+            pin(results, read_run(find_run(run, results, suite)), reason)
         if not results.is_dir():
             raise ConfigError(f"{results}: no such folder")
         pinned = read_golden(results)

@@ -148,6 +148,25 @@ class Index:
         rows = self._ask(f"{_RUN}{clauses} ORDER BY started DESC, path DESC LIMIT 1", values)
         return self._run(rows[0]) if rows else None
 
+    def newest(self, suite: str) -> str | None:
+        """The newest run of a suite, whole or not, as suite/folder."""
+        query = "SELECT path FROM run WHERE error IS NULL AND suite = ? ORDER BY started DESC, path DESC LIMIT 1"
+        rows = self._ask(query, [suite])
+        return str(rows[0][0]) if rows else None
+
+    def partial(self, suite: str, before: Run) -> list[str]:
+        """Runs of a suite that began earlier than another and lack cases by --select, the newest first."""
+        query = (
+            "SELECT path FROM run WHERE error IS NULL AND NOT whole AND suite = ? AND started < ? AND path != ? "
+            "ORDER BY started DESC, path DESC"
+        )
+        return [row[0] for row in self._ask(query, [suite, utc(before.started), before.name])]
+
+    def later(self, run: Run) -> int:
+        """How many other runs of its suite did not begin earlier."""
+        query = "SELECT count(*) FROM run WHERE error IS NULL AND suite = ? AND started >= ? AND path != ?"
+        return int(self._ask(query, [run.suite, utc(run.started), run.name])[0][0])
+
     def run(self, name: str) -> Run | None:
         """A run by suite/folder."""
         rows = self._ask(f"{_RUN} AND path = ?", [name])

@@ -16,7 +16,7 @@ from bench.errors import ConfigError
 from bench.history.series import WRAPPED, Key, covariates, segment_key, series_key, series_name
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
-from bench.statistics import METRICS, SPEEDUPS, natives, statistics_of_process
+from bench.statistics import METRICS, RELATIVE, natives, statistics_of_process
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because
@@ -141,7 +141,7 @@ def _place(record: Record) -> tuple[int, int]:
 
 
 def _doubts(record: Record, native: Record | None, values: Mapping[str, object]) -> dict[str, str]:
-    """By statistic why it is not valid; the speed-ups' reasons may be the native case's."""
+    """By statistic why it is not valid; the relative ones' reasons may be the native case's."""
     doubts: dict[str, str] = {}
     if len({_hardware(each) for each in processes(record)}) > 1:
         doubts |= dict.fromkeys(values, "its processes ran on different hardware")
@@ -150,7 +150,7 @@ def _doubts(record: Record, native: Record | None, values: Mapping[str, object])
             if name in METRICS and name not in problem.spares:
                 doubts.setdefault(name, problem.reason)
     for problem in () if native is None or native is record else judge(native):
-        for name in set(SPEEDUPS) & values.keys() - problem.spares:
+        for name in RELATIVE & values.keys() - problem.spares:
             doubts.setdefault(name, f"native: {problem.reason}")
     return doubts
 

@@ -10,11 +10,10 @@ from bench.record import Dataset, Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
 from bench.report.repeated import measured_how
-from bench.statistics import ACCURACY_METRICS, METRICS, Metric, Summary, natives, summarize
+from bench.statistics import ACCURACY_METRICS, METRICS, RELATIVE, Metric, Summary, natives, summarize
 from bench.validity import Problem, judge
 
 LABELS_IN_NOTE = 4
-RELATIVE_METRICS = ("speedup", "compute_speedup", "throughput_speedup", "agreement", "largest_score_difference")
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def _distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
 def _rows(columns: Sequence[Column]) -> Iterator[Row]:
     only_native = all(column.record is column.native for column in columns)
     for metric in _metrics(columns):
-        if metric.name in RELATIVE_METRICS and only_native:
+        if metric.name in RELATIVE and only_native:
             continue
         row = _row(metric, columns)
         if any(value is not None for value in row.values) or any(row.absent):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bench.record import Record
-from bench.statistics import ACCURACY_METRICS, METRICS, SPEEDUPS
+from bench.statistics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.validity import Problem, judge
 
 
@@ -17,7 +17,7 @@ def difference_to_native(name: str) -> str:
 def doubtful(problems: Sequence[Problem], native: Record | None) -> frozenset[str]:
     """The statistics that a case's problems touch, and the relative ones that the native case's touch."""
     own, theirs = _touched(problems), _touched(judge(native) if native is not None else ())
-    relative = theirs & set(SPEEDUPS)
+    relative = theirs & RELATIVE
     differences = {difference_to_native(name) for name in ACCURACY_METRICS if name in own | theirs}
     return frozenset(own | relative | differences)
 

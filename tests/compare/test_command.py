@@ -42,7 +42,10 @@ def test_words_stand_for_runs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["nowhere", "latest", "--suite", "other"], "nowhere: not a run's folder, and not latest, golden or history"),
+        (
+            ["nowhere", "latest", "--suite", "other"],
+            "not a run's folder, here or in results, and not latest, golden or history",
+        ),
         (["latest", "--results", "nowhere"], "nowhere: no such folder"),
         (["latest"], "choose one of 2 suites with --suite: nightly, other"),
         (["latest", "--suite", "third"], "no run of suite third"),
@@ -53,6 +56,38 @@ def test_mistakes_are_told_in_one_message(arguments: list[str], told: str) -> No
     write_night(Path("results"), 3, [night_record(10.0)], suite="other")
     outcome = bench("compare", *arguments)
     assert outcome.exit_code == 2 and told in outcome.stderr and "Traceback" not in outcome.stderr
+
+
+def test_a_run_may_be_named_within_the_results_folder() -> None:
+    a, b = write_nights(Path("results"), [10.0, 12.0])
+    names = [f"nightly/{each.name}" for each in (a, b)]
+    assert bench("compare", *names).exit_code == 1 and bench("compare", *reversed(names)).exit_code == 0
+
+
+def test_latest_is_the_newest_run_whether_or_not_all_cases_were_selected() -> None:
+    """As the one that is judged; as a baseline it is the newest whole one, that lacks no case."""
+    both = [night_record(10.0), night_record(20.0, "native")]
+    write_night(Path("results"), 0, both)
+    write_night(Path("results"), 1, both[:1], whole=False)
+    write_night(Path("results"), 2, [night_record(12.0)], whole=False)
+    worse = bench("compare", "latest")
+    assert worse.exit_code == 1 and "Left out by --select: ssd" in worse.stdout and "20260101T02" in worse.stdout
+
+
+def test_that_no_earlier_run_counts_is_told_with_the_reason_and_what_to_do() -> None:
+    both = [night_record(10.0), night_record(20.0, "native")]
+    partial = [write_night(Path("results"), number, both[:1], whole=False) for number in (0, 1)]
+    unread = write_night(Path("results"), 2, both)
+    (unread / "suite.json").write_text("{", encoding="utf-8")
+    new, _later = write_night(Path("results"), 3, both), write_night(Path("results"), 4, both)
+    found = bench("compare", "latest", str(new))
+    told = " ".join(found.stdout.split())
+    assert found.exit_code == 3 and "no earlier whole run of suite nightly, but 2 earlier runs with only some" in told
+    assert f"1 run that cannot be read (nightly/{unread.name}: " in told and "1 run that began later" in told
+    assert f"name a run in place of latest, such as {partial[1]}, or run the suite once without --select" in told
+    named = bench("compare", str(partial[1]), str(new))
+    assert named.exit_code == 0 and f"Left out of the baseline by --select: {both[1].case.id}" in named.stdout
+    assert "Appeared" not in named.stdout
 
 
 def test_rules_come_from_the_run_or_from_another_config() -> None:

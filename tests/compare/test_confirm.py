@@ -14,6 +14,7 @@ from bench.compare.comparison import Comparison
 from bench.compare.confirm import as_stored, confirmed
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
+from bench.compare.table import markdown
 from bench.compare_section import CompareSection
 from bench.history.golden import pin
 from bench.history.index import Index
@@ -143,6 +144,33 @@ def test_an_improvement_and_what_does_not_gate_are_told_at_once(gate: Gate) -> N
 def test_it_can_be_turned_off(gate: Gate) -> None:
     found = gate([night_record(10.0)], [night_record(10.5)], never, confirm_processes=0)
     assert found.verdict == "regressed" and not row(found).settled
+
+
+@pytest.mark.parametrize(("second", "verdict"), [(1.0, "inconclusive"), (1.1, "regressed")])
+def test_no_more_cases_are_measured_again_than_asked_for_the_most_changed_first(
+    tmp_path: Path, gate: Gate, second: float, verdict: str
+) -> None:
+    """A night in which everything became worse: the others stay open, and say so."""
+    seen: list[str] = []
+
+    def measured(case: Case) -> Record:
+        seen.append(case.variant)
+        return night_record(10.0 * second, case=case)
+
+    cases = [make_case(id=f"case{n}", comparison=f"{n}", num_images=128 + n) for n in range(5)]
+    old = [night_record(10.0, case=case) for case in cases]
+    new = [
+        night_record(10.0 + change, case=case) for change, case in zip((0.5, 3.0, 1.0, 2.0, 0.0), cases, strict=True)
+    ]
+    found = gate(old, new, measured, confirm_max_cases=2, confirm_processes=2)
+    assert sorted(set(seen)) == ["case1", "case3"] and len(seen) == 4 and found.verdict == verdict
+    left = {each.case: each for each in found.rows if each.case in ("case0", "case2") and each.metric == METRIC}
+    for each in left.values():
+        assert (each.outcome, each.settled, each.second) == ("inconclusive", "undecided", None)
+        assert each.note == "not measured again: 2 of 4 cases (compare_config.confirm_max_cases is 2)"
+    assert len(left) == 2 and {each.series for each in left.values()} <= {series for series, _ in found.flagged}
+    assert {each["case"]: each["second"] for each in as_stored(found)["again"]}["case0"] is None
+    assert left["case0"].note in markdown(found) and found.remarks[-1].startswith("Not measured again: 2 of 4 cases")
 
 
 @pytest.mark.parametrize(("second", "settled"), [(10.05, "not confirmed"), (10.5, "confirmed")])

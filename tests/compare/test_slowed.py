@@ -123,3 +123,53 @@ def test_a_wrapped_session_is_shown(tmp_path: Path) -> None:
     assert outcome.exit_code == 0
     (run,) = Path("results/n").iterdir()
     assert "tests.slowed:by_3_percent" in (run / "comparison.html").read_text(encoding="utf-8")
+
+
+WRONG = """
+class Raises:
+    conversion = call = None
+    on_device = False
+
+    def infer(self, batch):
+        raise ValueError("no such luck")
+
+    stage = launch = wait = fetch = prove = infer
+
+    def peak_gpu_bytes(self):
+        return None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+
+def raises(session):
+    raise ValueError("no such luck")
+
+
+def gives_none(session):
+    return None
+
+
+def raises_later(session):
+    return Raises()
+"""
+
+
+@pytest.mark.parametrize(
+    ("function", "code", "told"),
+    [
+        ("raises", 2, "benchmark_config.wrap_session: 'wrong:raises' raised ValueError: no such luck"),
+        ("gives_none", 2, "benchmark_config.wrap_session: 'wrong:gives_none' gave no session but NoneType, without"),
+        ("raises_later", 4, "no such luck, within 'wrong:raises_later' of benchmark_config.wrap_session"),
+    ],
+)
+def test_a_wrapper_that_fails_at_run_time_is_named(function: str, code: int, told: str) -> None:
+    Path("wrong.py").write_text(WRONG, encoding="utf-8")
+    outcome = bench("test", write_config({"name": "n", "benchmark_config.wrap_session": f"wrong:{function}"}))
+    assert outcome.exit_code == code, outcome
+    (file,) = Path("results/n").glob("*/resnet50*.json")
+    assert told in json.loads(file.read_text(encoding="utf-8"))["failure"]["message"]
+    assert code != 2 or told in outcome.stderr

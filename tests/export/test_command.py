@@ -57,7 +57,7 @@ def test_what_the_run_was_judged_by_is_exported() -> None:
     ("arguments", "told"),
     [
         (["RUN", "--format", "junt"], "unknown format 'junt'; did you mean 'junit'?"),
-        (["nowhere", "--format", "junit"], "nowhere: not a run's folder, and not latest or golden"),
+        (["nowhere", "--format", "junit"], "nowhere: not a run's folder, here or in results, and not latest or golden"),
         (["RUN", "--format", "junit", "--baseline", "golden"], "no golden run"),
         (["RUN", "--format", "junit", "--output", "RUN/suite.json/x"], "cannot be written"),
     ],
@@ -94,8 +94,12 @@ def test_a_run_writes_its_exports_at_its_end() -> None:
 @pytest.mark.parametrize(
     ("export", "told"),
     [
-        ("junit", "write it as FORMAT=FILE"),
-        ("xml=junit.xml", "unknown format 'xml'"),
+        ("junit", "--export junit: names no file; write FORMAT=FILE"),
+        ("junit= ", "names no file"),
+        ("xml=junit.xml", "--export xml=junit.xml: unknown format 'xml'"),
+        ("=junit.xml", "--export =junit.xml: no format; known: junit, csv"),
+        ("mlflow=", "--export mlflow=: MLflow takes no file; log the run when it is there: `bench export latest"),
+        ("mlflow=file:///runs", "MLflow takes no file"),
         ("junit=junit.xml", "put {suite} into its name"),
         ("junit=one.json/{suite}.xml", "one.json cannot be made"),
     ],

@@ -88,6 +88,21 @@ def test_what_is_wrong_is_told_before_anything_is_measured(
     assert fnmatch.fnmatch(outcome.stdout.str() + outcome.stderr.str(), told)
 
 
+@pytest.mark.parametrize(
+    ("baseline", "told"),
+    [
+        ("nowhere", "*--bench-baseline: nowhere: not a run's folder, here or in results, and not latest, golden*"),
+        ("golden", "*--bench-baseline: results: suite nightly has no golden run*"),
+        ("", "*--bench-baseline: '': not a run's folder*"),
+    ],
+)
+def test_a_wrong_baseline_is_a_usage_error(pytester: pytest.Pytester, baseline: str, told: str) -> None:
+    outcome = run(pytester, "--benchmark-only", "--bench-baseline", baseline)
+    assert outcome.ret == pytest.ExitCode.USAGE_ERROR and not (pytester.path / "results").exists()
+    outcome.stderr.fnmatch_lines([told])
+    assert "failed" not in outcome.stdout.str()
+
+
 def test_nothing_is_measured_where_benchmarks_are_disabled(pytester: pytest.Pytester) -> None:
     outcome = run(pytester, "--benchmark-disable")
     outcome.assert_outcomes(skipped=3)

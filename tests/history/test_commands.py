@@ -77,12 +77,15 @@ def test_an_acknowledged_change_is_no_longer_open(stepped: list[Path]) -> None:
     ("arguments", "told"),
     [
         (["nothing", "RUN"], "no such series in results; there are: ssd"),
-        (["*", "nowhere"], "nowhere: no such run in results"),
+        (["*", "nowhere"], "nowhere: not a run's folder, here or in results, and not latest or golden"),
+        (["*", "ELSEWHERE"], "not in results; name its results folder with --results"),
         (["*", "RUN", "--metric", "median"], "unknown statistic"),
     ],
 )
 def test_what_cannot_be_acknowledged_is_told(stepped: list[Path], arguments: list[str], told: str) -> None:
-    arguments = [str(stepped[30]) if each == "RUN" else each for each in arguments]
+    elsewhere = write_night(Path("elsewhere"), 0, [night_record(10.0)])
+    runs = {"RUN": str(stepped[30]), "ELSEWHERE": str(elsewhere)}
+    arguments = [runs.get(each, each) for each in arguments]
     outcome = bench("history", "ack", *arguments, "--reason", "none")
     assert outcome.exit_code == 2 and told in outcome.stderr and not Path("acknowledged.json").exists()
 
@@ -102,6 +105,14 @@ def test_a_golden_run_is_pinned_and_compared_with(stepped: list[Path]) -> None:
     assert bench("compare", "golden").exit_code == 1
     elsewhere = write_night(Path("elsewhere"), 0, [night_record(10.0)])
     assert "not in results" in bench("history", "golden", str(elsewhere)).stderr
+
+
+def test_latest_and_golden_stand_for_runs(stepped: list[Path]) -> None:
+    newest = f"nightly/{stepped[-1].name}"
+    assert f"nightly: {newest}, pinned" in bench("history", "golden", "latest").stdout
+    for word in ("latest", "golden"):
+        accepted = bench("history", "ack", "ssd*", word, "--reason", "driver 590")
+        assert f"accepted from {newest} on" in accepted.stdout
 
 
 def test_plot_writes_a_picture_a_series(stepped: list[Path]) -> None:
