@@ -40,6 +40,7 @@ CREATE INDEX measurement_series ON measurement (series, segment, run);
 CREATE INDEX flag_series ON flag (series, metric);
 CREATE INDEX flag_run ON flag (run);
 """
+_WHOLE = "whole AND verdict != 'unfinished'"  # a run that may be a baseline: nothing is missing in it
 _RUN = "SELECT id, path, suite, started, verdict, whole, covariates, config FROM run WHERE error IS NULL"
 
 
@@ -139,8 +140,8 @@ class Index:
         return [row[0] for row in self._ask("SELECT DISTINCT suite FROM run WHERE error IS NULL ORDER BY suite")]
 
     def latest(self, suite: str | None = None, before: Run | None = None) -> Run | None:
-        """The newest whole run of a suite; `before`, the newest that began earlier than that one."""
-        clauses, values = " AND whole", []
+        """The newest whole run of a suite that was finished; `before`, the newest that began earlier than that one."""
+        clauses, values = f" AND {_WHOLE}", []
         if suite is not None:
             clauses, values = f"{clauses} AND suite = ?", [suite]
         if before is not None:
@@ -154,13 +155,14 @@ class Index:
         rows = self._ask(query, [suite])
         return str(rows[0][0]) if rows else None
 
-    def partial(self, suite: str, before: Run) -> list[str]:
-        """Runs of a suite that began earlier than another and lack cases by --select, the newest first."""
+    def passed_over(self, before: Run) -> list[tuple[str, str]]:
+        """Earlier runs of a run's suite that `latest` leaves out, the newest first; each with why."""
         query = (
-            "SELECT path FROM run WHERE error IS NULL AND NOT whole AND suite = ? AND started < ? AND path != ? "
+            "SELECT path, CASE WHEN whole THEN 'unfinished' ELSE 'partial' END FROM run "
+            f"WHERE error IS NULL AND NOT ({_WHOLE}) AND suite = ? AND started < ? AND path != ? "
             "ORDER BY started DESC, path DESC"
         )
-        return [row[0] for row in self._ask(query, [suite, utc(before.started), before.name])]
+        return [(path, why) for path, why in self._ask(query, [before.suite, utc(before.started), before.name])]
 
     def later(self, run: Run) -> int:
         """How many other runs of its suite did not begin earlier."""
