@@ -40,7 +40,8 @@ CREATE INDEX measurement_series ON measurement (series, segment, run);
 CREATE INDEX flag_series ON flag (series, metric);
 CREATE INDEX flag_run ON flag (run);
 """
-_WHOLE = "whole AND verdict != 'unfinished'"  # a run that may be a baseline: nothing is missing in it
+_FINISHED = "verdict != 'unfinished'"
+_WHOLE = f"whole AND {_FINISHED}"  # a run that may be a baseline: nothing is missing in it
 _RUN = "SELECT id, path, suite, started, verdict, whole, covariates, config FROM run WHERE error IS NULL"
 
 
@@ -140,10 +141,18 @@ class Index:
         return [row[0] for row in self._ask("SELECT DISTINCT suite FROM run WHERE error IS NULL ORDER BY suite")]
 
     def latest(self, suite: str | None = None, before: Run | None = None) -> Run | None:
-        """The newest whole run of a suite that was finished; `before`, the newest that began earlier than that one."""
+        """The newest whole run of a suite that was finished; `before`, the newest that began earlier than that one.
+
+        Where `before` is itself not whole, another such run will do if it has all of its cases.
+        """
         clauses, values = f" AND {_WHOLE}", []
+        if before is not None and not before.whole:
+            names = [each.name for each in before.measurements]
+            marks = ", ".join("?" * len(names))
+            have = f"SELECT count(DISTINCT name) FROM measurement WHERE measurement.run = run.id AND name IN ({marks})"
+            clauses, values = f" AND {_FINISHED} AND (whole OR ({have}) = {len(names)})", names
         if suite is not None:
-            clauses, values = f"{clauses} AND suite = ?", [suite]
+            clauses, values = f"{clauses} AND suite = ?", [*values, suite]
         if before is not None:
             clauses, values = f"{clauses} AND started < ? AND path != ?", [*values, utc(before.started), before.name]
         rows = self._ask(f"{_RUN}{clauses} ORDER BY started DESC, path DESC LIMIT 1", values)
