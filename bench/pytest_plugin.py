@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--bench-config", action="append", default=[], metavar="FILE", help="Run this test config's cases.")
     group.addoption("--bench-results", default="results", metavar="DIR", help="Where results are kept.")
     group.addoption("--bench-set", action="append", default=[], metavar="KEY=VALUE", help="As `bench test --set`.")
-    group.addoption("--bench-baseline", metavar="latest|golden|history|DIR", help="As `bench test --baseline`.")
+    group.addoption("--bench-baseline", metavar="latest|golden|history|RUN", help="As `bench test --baseline`.")
     group.addoption(
         "--bench-inconclusive", choices=("skip", "fail"), default="skip",
         help="What becomes of a case that is not valid, or that cannot be compared. Default: skip.",

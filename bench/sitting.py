@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.errors import ConfigError, StoreError
 from bench.record import METHODOLOGY_VERSION, Case, Record, read_record
-from bench.store import SUITE_FILE, load_records, read_suite
+from bench.store import SUITE_FILE, folder_of, load_records, read_suite
 from bench.suite import Suite
 
 LATEST = "latest"
@@ -107,9 +107,10 @@ def hold(run: Path) -> Iterator[None]:
 def find_run(results: Path, suite: Suite, resume: str) -> Path:
     """The folder that --resume names; `latest` is the suite's newest one."""
     if resume != LATEST:
-        if not (Path(resume) / SUITE_FILE).is_file():
-            raise ConfigError(f"--resume {resume}: not a run's folder: it has no {SUITE_FILE}")
-        return Path(resume)
+        found = folder_of(resume, results)
+        if found is None:
+            raise ConfigError(f"--resume {resume}: not a run's folder, here or in {results}, and not {LATEST}")
+        return found
     runs = sorted(file.parent for file in (results / suite.name).glob(f"*/{SUITE_FILE}"))
     if not runs:
         raise ConfigError(f"--resume {LATEST}: {results / suite.name} has no run of this suite")

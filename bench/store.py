@@ -81,6 +81,12 @@ def save_suite(
     replace_atomic(run / SUITE_FILE, json.dumps(suite, indent=1).encode())
 
 
+def folder_of(word: str, results: Path) -> Path | None:
+    """The run's folder that a word names: a path, or SUITE/RUN in the results folder."""
+    paths = (Path(word), results / word) if word else ()
+    return next((path for path in paths if (path / SUITE_FILE).is_file()), None)
+
+
 def load_records(run: Path) -> tuple[Record, ...]:
     """The records of a run, in the order of its cases."""
     suite = read_suite(run)

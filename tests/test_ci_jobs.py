@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,25 @@ from tests.configs import ROOT, make_config
 
 CI = ROOT / "docs" / "ci"
 BIN = Path(sys.executable).parent
+ACTIONLINT = shutil.which("actionlint", path=os.pathsep.join((str(BIN), os.environ.get("PATH", ""))))
+FUNCTIONS = {
+    "always", "success", "failure", "cancelled", "contains", "startsWith", "endsWith", "format", "join", "toJSON",
+    "fromJSON", "hashFiles",
+}  # fmt: skip
+CONTEXTS = {
+    "github",
+    "env",
+    "vars",
+    "job",
+    "steps",
+    "outputs",
+    "runner",
+    "secrets",
+    "strategy",
+    "matrix",
+    "needs",
+    "inputs",
+}
 SETTING_UP = ("venv", "pip install", "export PATH")
 STUB = """#!/bin/sh
 [ -n "$NO_RUN" ] || for word in "$@"; do case "$word" in *=*) echo said > "${word#*=}" ;; esac; done
@@ -48,6 +68,44 @@ def test_a_pipeline_is_what_its_schema_says(schema: str, name: str) -> None:
     done = subprocess.run(
         [BIN / "check-jsonschema", "--builtin-schema", f"vendor.{schema}", CI / name], capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def mistakes(workflow: Any) -> list[str]:
+    """What a schema does not see in a workflow's expressions: functions, steps and outputs that are not there."""
+    found: list[str] = []
+    for job in workflow["jobs"].values():
+        outputs: dict[str, set[str]] = {}
+        for step in job["steps"]:
+            texts = [*re.findall(r"\$\{\{(.*?)\}\}", json.dumps(step)), str(step.get("if", ""))]
+            for text in texts:
+                found += [f"function {name}" for name in re.findall(r"(\w+)\s*\(", text) if name not in FUNCTIONS]
+                found += [f"context {name}" for name in re.findall(r"(?<![\w.])(\w+)\.", text) if name not in CONTEXTS]
+                for name, output in re.findall(r"\bsteps\.(\w+)\.outputs\.(\w+)", text):
+                    if output not in outputs.get(name, ()):
+                        found.append(f"output {output} of step {name}")
+            if "id" in step:
+                outputs[step["id"]] = set(re.findall(r'echo "(\w+)=.*>> "\$GITHUB_OUTPUT"', step.get("run", "")))
+    return found
+
+
+def test_expressions_of_the_workflow_name_what_there_is() -> None:
+    text = (CI / "github-nightly.yml").read_text(encoding="utf-8")
+    parse = pytest.importorskip("ruamel.yaml").YAML(typ="safe").load
+    assert mistakes(parse(text)) == []
+    for good, bad in (
+        ("always()", "alway()"), ("github.run_id", "git.run_id"), ("id: measure", "id: measured"), ("code=$", "cod=$"),
+    ):  # fmt: skip
+        assert good in text and mistakes(parse(text.replace(good, bad))), bad
+
+
+@pytest.mark.skipif(
+    ACTIONLINT is None, reason="actionlint is not installed; its package on PyPI fetches it from GitHub"
+)
+def test_the_workflow_passes_actionlint() -> None:
+    """The runner's own label is one that it cannot know; the scripts are for shellcheck, below."""
+    command = [str(ACTIONLINT), "-no-color", "-shellcheck=", "-ignore", 'label "gpu" is unknown']
+    done = subprocess.run([*command, CI / "github-nightly.yml"], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

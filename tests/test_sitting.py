@@ -178,7 +178,7 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
     nothing = bench("test", config, "--resume", "latest")
     assert (nothing.exit_code, nothing.stderr) == (2, "error: --resume latest: results/test has no run of this suite\n")
     other = bench("test", config, "--resume", str(tmp_path))
-    assert (other.exit_code, "not a run's folder: it has no suite.json" in other.stderr) == (2, True)
+    assert (other.exit_code, "not a run's folder, here or in results, and not latest" in other.stderr) == (2, True)
     several = bench("test", config, config, "--resume", "latest")
     assert (several.exit_code, "a run is of one config, not of 2" in several.stderr) == (2, True)
 
@@ -186,7 +186,8 @@ def test_what_is_no_run_cannot_be_resumed(tmp_path: Path) -> None:
 def test_the_latest_run_is_the_newest_that_began(stored: Callable[..., Path]) -> None:
     run = stored()
     (run.parent / "20270101T000000Z-123456").mkdir()  # killed before it began: there is nothing to go on with
-    assert find_run(Path("results").resolve(), load_suite(Path("test.json")), "latest") == run
+    results, suite = Path("results").resolve(), load_suite(Path("test.json"))
+    assert find_run(results, suite, "latest") == find_run(results, suite, f"test/{run.name}") == run
 
 
 def test_a_run_that_another_process_measures_is_refused(stored: Callable[..., Path]) -> None:

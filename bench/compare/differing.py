@@ -14,6 +14,7 @@ from bench.record import Record
 from bench.report.words import clipped, counted, listed, percent, size
 from bench.telemetry import EVENT_REASONS, NO_THROTTLING, Telemetry, Window
 
+SM_CLOCK = "sm_clock_mhz"
 CLOCK = 0.01  # a share: clocks come in steps of 15 MHz
 POWER, TEMPERATURE_C, SHARE, CORES = 0.10, 5.0, 0.01, 0.5  # below these, two runs differ in nothing
 MOST_KINDS = 3
@@ -30,12 +31,12 @@ def what_ran(old: Record, new: Record) -> list[str]:
     ]
 
 
-def machine(old: Record, new: Record) -> list[str]:
-    """Clocks, throttling, power, temperature, other processes and the host while it measured."""
+def machine(old: Record, new: Record, leave_out: str = "") -> list[str]:
+    """Clocks, throttling, power, temperature, other processes and the host while it measured; without one field."""
     before, now = _measured(old.telemetry), _measured(new.telemetry)
     if before is None or now is None:
         return []
-    return [*_clocks(before, now), *_throttling(before, now), *_host(before, now), *_strangers(old, new)]
+    return [*_clocks(before, now, leave_out), *_throttling(before, now), *_host(before, now), *_strangers(old, new)]
 
 
 def versions(old: Record, new: Record) -> list[str]:
@@ -142,10 +143,12 @@ def _measured(telemetry: Telemetry | None) -> Window | None:
     return telemetry.window() if telemetry is not None else None
 
 
-def _clocks(old: Window, new: Window) -> Iterator[str]:
-    for field, words in (("sm_clock_mhz", "the GPU's clock"), ("memory_clock_mhz", "its memory's clock")):
+def _clocks(old: Window, new: Window, leave_out: str) -> Iterator[str]:
+    for field, words in ((SM_CLOCK, "the GPU's clock"), ("memory_clock_mhz", "its memory's clock")):
         before, now = old.fields.get(field), new.fields.get(field)
-        if before is not None and now is not None and abs(now.median - before.median) > CLOCK * before.median > 0:
+        if field == leave_out or before is None or now is None:
+            continue
+        if abs(now.median - before.median) > CLOCK * before.median > 0:
             change = 100 * (now.median / before.median - 1)
             slower = 100 * (before.median / now.median - 1) if now.median else 0.0
             explains = f": work that follows it takes {slower:+.1f} %" if now.median else ""

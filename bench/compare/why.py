@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.compare.clock import by_clock
 from bench.compare.comparison import ORDER, Cause, Comparison, Row
 from bench.compare.contributions import (
     Change,
@@ -21,7 +22,7 @@ from bench.compare.contributions import (
     profile_parts,
     stage_parts,
 )
-from bench.compare.differing import machine, versions, what_ran
+from bench.compare.differing import SM_CLOCK, machine, versions, what_ran
 from bench.compare.rules import adverse
 from bench.compare.sides import Side, Sides
 from bench.errors import ConfigError
@@ -59,7 +60,7 @@ def _cause(sides: Sides, series: str, reference: Path, rows: Sequence[Row]) -> C
     try:
         old, new = sides.pair(series, reference)
         telling = next((row for row in rows if row.metric in OF_TIME), rows[0])
-        lines = reasons(old, new, metrics, _worse_by(telling))
+        lines = reasons(old, new, rows, _worse_by(telling))
     except (ConfigError, OSError) as error:
         lines = [f"the records cannot be held against each other: {error}"]
     if len(lines) > MOST_LINES:
@@ -74,15 +75,20 @@ def _worse_by(row: Row) -> float:
     return adverse(row.metric, row.old, row.new) / abs(row.old) if row.old else 0.0
 
 
-def reasons(old: Side, new: Side, metrics: Sequence[str], worse: float) -> list[str]:
+def reasons(old: Side, new: Side, rows: Sequence[Row], worse: float) -> list[str]:
     """All that is found of a change by a share, the largest contributors first."""
+    metrics = tuple(row.metric for row in rows)
+    clock = next((line for row in rows if (line := by_clock(old.record, new.record, row))), None)
     timed = bool(OF_TIME & set(metrics))
     where = [*_times(old.record, new.record, worse)] if timed else []
     if "conversion_s" in metrics:
         where += _named("phases", phase_parts(old.record, new.record, CONVERSION_PHASES), worse)
     where += _native(old, new, metrics)
-    ran, host = what_ran(old.record, new.record), machine(old.record, new.record) if timed else []
+    ran = what_ran(old.record, new.record)
+    host = machine(old.record, new.record, "" if clock is None else SM_CLOCK) if timed else []
     beneath = versions(old.record, new.record)
+    if clock is not None:  # what held it down is next to it
+        return [clock, *host, *where, *ran, *beneath]
     if not ran and not host and not beneath:
         beneath = ["nothing else that was recorded differs"]
     return [*where, *ran, *host, *beneath]

@@ -28,7 +28,7 @@ def export(
         str | None,
         typer.Option(
             "--baseline",
-            metavar="latest|golden|history|DIR",
+            metavar="latest|golden|history|RUN",
             help="Hold the run against this. Default: what `bench test --baseline` found, where it did.",
         ),
     ] = None,

@@ -40,6 +40,8 @@ CREATE INDEX measurement_series ON measurement (series, segment, run);
 CREATE INDEX flag_series ON flag (series, metric);
 CREATE INDEX flag_run ON flag (run);
 """
+_FINISHED = "verdict != 'unfinished'"
+_WHOLE = f"whole AND {_FINISHED}"  # a run that may be a baseline: nothing is missing in it
 _RUN = "SELECT id, path, suite, started, verdict, whole, covariates, config FROM run WHERE error IS NULL"
 
 
@@ -139,10 +141,18 @@ class Index:
         return [row[0] for row in self._ask("SELECT DISTINCT suite FROM run WHERE error IS NULL ORDER BY suite")]
 
     def latest(self, suite: str | None = None, before: Run | None = None) -> Run | None:
-        """The newest whole run of a suite; `before`, the newest that began earlier than that one."""
-        clauses, values = " AND whole", []
+        """The newest whole run of a suite that was finished; `before`, the newest that began earlier than that one.
+
+        Where `before` is itself not whole, another such run will do if it has all of its cases.
+        """
+        clauses, values = f" AND {_WHOLE}", []
+        if before is not None and not before.whole:
+            names = [each.name for each in before.measurements]
+            marks = ", ".join("?" * len(names))
+            have = f"SELECT count(DISTINCT name) FROM measurement WHERE measurement.run = run.id AND name IN ({marks})"
+            clauses, values = f" AND {_FINISHED} AND (whole OR ({have}) = {len(names)})", names
         if suite is not None:
-            clauses, values = f"{clauses} AND suite = ?", [suite]
+            clauses, values = f"{clauses} AND suite = ?", [*values, suite]
         if before is not None:
             clauses, values = f"{clauses} AND started < ? AND path != ?", [*values, utc(before.started), before.name]
         rows = self._ask(f"{_RUN}{clauses} ORDER BY started DESC, path DESC LIMIT 1", values)
@@ -154,13 +164,14 @@ class Index:
         rows = self._ask(query, [suite])
         return str(rows[0][0]) if rows else None
 
-    def partial(self, suite: str, before: Run) -> list[str]:
-        """Runs of a suite that began earlier than another and lack cases by --select, the newest first."""
+    def passed_over(self, before: Run) -> list[tuple[str, str]]:
+        """Earlier runs of a run's suite that `latest` leaves out, the newest first; each with why."""
         query = (
-            "SELECT path FROM run WHERE error IS NULL AND NOT whole AND suite = ? AND started < ? AND path != ? "
+            "SELECT path, CASE WHEN whole THEN 'unfinished' ELSE 'partial' END FROM run "
+            f"WHERE error IS NULL AND NOT ({_WHOLE}) AND suite = ? AND started < ? AND path != ? "
             "ORDER BY started DESC, path DESC"
         )
-        return [row[0] for row in self._ask(query, [suite, utc(before.started), before.name])]
+        return [(path, why) for path, why in self._ask(query, [before.suite, utc(before.started), before.name])]
 
     def later(self, run: Run) -> int:
         """How many other runs of its suite did not begin earlier."""

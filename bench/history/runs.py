@@ -9,7 +9,7 @@ from bench.history.golden import read_golden
 from bench.history.index import Index
 from bench.history.measured import Run
 from bench.report.words import counted
-from bench.store import SUITE_FILE
+from bench.store import folder_of
 
 LATEST, GOLDEN = "latest", "golden"
 
@@ -29,10 +29,10 @@ def find_run(word: str, results: Path, suite: str | None = None) -> Path:
 
 def run_folder(word: str, results: Path, others: str) -> Path:
     """The folder, or SUITE/RUN in the results folder; the error says what else the word could have been."""
-    for path in (Path(word), results / word) if word else ():
-        if (path / SUITE_FILE).is_file():
-            return path
-    raise ConfigError(f"{word or repr(word)}: not a run's folder, here or in {results}, and not {others}")
+    found = folder_of(word, results)
+    if found is None:
+        raise ConfigError(f"{word or repr(word)}: not a run's folder, here or in {results}, and not {others}")
+    return found
 
 
 def golden_folder(results: Path, suite: str) -> Path:
@@ -45,20 +45,21 @@ def golden_folder(results: Path, suite: str) -> Path:
 
 def no_earlier_run(index: Index, new: Run) -> str:
     """Why `latest` is no run for one to be held against, though there may be others of its suite, and what to do."""
-    partial, later = index.partial(new.suite, before=new), index.later(new)
+    earlier, later = index.passed_over(before=new), index.later(new)
     unread = [each for each in index.skipped() if each.path.startswith(f"{new.suite}/")]
-    if not (partial or later or unread):
+    if not (earlier or later or unread):
         return f"{index.results}: no earlier run of suite {new.suite}"
     said = []
-    if partial:
-        said.append(f"{counted(len(partial), 'earlier run')} with only some of the cases (--select)")
+    for why, words in (("partial", "with only some of the cases (--select)"), ("unfinished", "that was cut off")):
+        if count := sum(each == why for _, each in earlier):
+            said.append(f"{counted(count, 'earlier run')} {words}")
     if unread:
         said.append(f"{counted(len(unread), 'run')} that cannot be read ({unread[0].path}: {unread[0].reason})")
     if later:
         said.append(f"{counted(later, 'run')} that began later")
-    remedy = "run the suite once without --select"
-    if partial:
-        remedy = f"name a run in place of {LATEST}, such as {index.results / partial[0]}, or {remedy}"
+    remedy = "run the whole suite once, without --select"
+    if earlier:
+        remedy = f"name a run in place of {LATEST}, such as {index.results / earlier[0][0]}, or {remedy}"
     return f"{index.results}: no earlier whole run of suite {new.suite}, but {', '.join(said)}; {remedy}"
 
 

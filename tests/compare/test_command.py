@@ -65,13 +65,29 @@ def test_a_run_may_be_named_within_the_results_folder() -> None:
 
 
 def test_latest_is_the_newest_run_whether_or_not_all_cases_were_selected() -> None:
-    """As the one that is judged; as a baseline it is the newest whole one, that lacks no case."""
+    """As the one that is judged; as a baseline it is the newest one that lacks none of its cases."""
     both = [night_record(10.0), night_record(20.0, "native")]
     write_night(Path("results"), 0, both)
-    write_night(Path("results"), 1, both[:1], whole=False)
+    write_night(Path("results"), 1, both[1:], whole=False)
     write_night(Path("results"), 2, [night_record(12.0)], whole=False)
     worse = bench("compare", "latest")
     assert worse.exit_code == 1 and "Left out by --select: ssd" in worse.stdout and "20260101T02" in worse.stdout
+
+
+def test_selected_cases_are_held_against_the_last_run_that_has_them_all() -> None:
+    """A job that always selects the same: it is held against its last run, and not against one of other cases."""
+    both = [night_record(20.0, "native"), night_record(12.0)]
+    write_night(Path("results"), 0, both[1:], whole=False)
+    write_night(Path("results"), 1, [night_record(10.0)], whole=False)
+    write_night(Path("results"), 2, both[:1], whole=False)
+    write_night(Path("results"), 3, both[1:], whole=False)
+    worse = bench("compare", "latest")
+    assert worse.exit_code == 1 and "20260104T020000Z-000003 against nightly/20260102T020000Z" in worse.stdout
+    write_night(Path("results"), 4, both, whole=False)
+    lacking = bench("compare", "latest")
+    assert lacking.exit_code == 3 and "but 4 earlier runs with only some of the cases" in " ".join(
+        lacking.stdout.split()
+    )
 
 
 def test_that_no_earlier_run_counts_is_told_with_the_reason_and_what_to_do() -> None:
@@ -84,10 +100,21 @@ def test_that_no_earlier_run_counts_is_told_with_the_reason_and_what_to_do() -> 
     told = " ".join(found.stdout.split())
     assert found.exit_code == 3 and "no earlier whole run of suite nightly, but 2 earlier runs with only some" in told
     assert f"1 run that cannot be read (nightly/{unread.name}: " in told and "1 run that began later" in told
-    assert f"name a run in place of latest, such as {partial[1]}, or run the suite once without --select" in told
+    assert f"name a run in place of latest, such as {partial[1]}, or run the whole suite once, without --select" in told
     named = bench("compare", str(partial[1]), str(new))
     assert named.exit_code == 0 and f"Left out of the baseline by --select: {both[1].case.id}" in named.stdout
     assert "Appeared" not in named.stdout
+
+
+def test_a_run_that_was_cut_off_is_no_baseline_unless_it_is_named() -> None:
+    """It lacks cases, as one with --select does; the night before it is what the next is held against."""
+    cut = write_night(Path("results"), 1, [night_record(10.0)], verdict="unfinished")
+    new = write_night(Path("results"), 2, [night_record(10.0)])
+    alone = bench("compare", "latest")
+    assert alone.exit_code == 3 and "but 1 earlier run that was cut off; name a run" in " ".join(alone.stdout.split())
+    assert bench("compare", str(cut), str(new)).exit_code == 0
+    write_night(Path("results"), 0, [night_record(8.0)])
+    assert bench("compare", "latest").exit_code == 1
 
 
 def test_rules_come_from_the_run_or_from_another_config() -> None:

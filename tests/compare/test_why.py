@@ -23,7 +23,7 @@ from bench.stages import Stages
 from bench.telemetry import Summary, Telemetry, Window
 from tests.configs import bench
 from tests.factory import make_case, make_environment, make_record
-from tests.history.nights import night_record, write_night, write_nights
+from tests.history.nights import night_record, repeated, write_night, write_nights
 
 TIMES = st.integers(0, 10**9)
 
@@ -133,13 +133,71 @@ def test_versions_and_variables_are_said_on_both_sides(tmp_path: Path) -> None:
 
 def test_clocks_power_and_throttling(tmp_path: Path) -> None:
     found = pair(
-        tmp_path, {"telemetry": telemetry()},
+        tmp_path, {"telemetry": telemetry()}, slower=1.5, new=
         {"telemetry": telemetry(clock=1755, power=300, event_reasons={"sw_power_cap": 0.03, "gpu_idle": 0.5})},
     )  # fmt: skip
     assert "the GPU's clock 1980 -> 1755 MHz (-11.4 %): work that follows it takes +12.8 %" in found
     assert "power 400 -> 300 W" in found
     assert "throttled by sw_power_cap for 0 % -> 3.0 % of the measured time" in found
     assert not any("gpu_idle" in line for line in found)
+
+
+EXPLAINED = "the GPU's clock accounts for most of it: 1980 -> 1755 MHz (-11.4 %), so that work which follows it takes"
+
+
+@pytest.mark.parametrize(
+    ("slower", "said"),
+    [(1.15, "takes +12.8 %, and this takes +15.0 %"), (1.08, "takes +12.8 %, and this takes +8.0 %")],
+)
+def test_a_clock_that_changed_by_about_as_much_is_named_first(tmp_path: Path, slower: float, said: str) -> None:
+    found = pair(
+        tmp_path, {"telemetry": telemetry(), "stages": stages()},
+        {"telemetry": telemetry(clock=1755, event_reasons={"sw_power_cap": 0.03}), "stages": stages(compute=2.5),
+         "environment": make_environment(driver="590.10")},
+        slower,
+    )  # fmt: skip
+    assert found[0].startswith(EXPLAINED) and found[0].endswith(said)
+    assert found[1] == "throttled by sw_power_cap for 0 % -> 3.0 % of the measured time"
+    assert found[2].startswith("stages: compute +0.500 ms") and found[3] == "driver 580.00 -> 590.10"
+    assert sum("the GPU's clock" in line for line in found) == 1
+
+
+@pytest.mark.parametrize(("clock", "slower"), [(1755, 1.5), (1100, 1.1), (1755, 0.85), (1975, 1.05)])
+def test_a_clock_that_changed_by_much_less_or_more_or_the_other_way_is_not_made_the_reason(
+    tmp_path: Path, clock: float, slower: float
+) -> None:
+    found = pair(tmp_path, {"telemetry": telemetry()}, {"telemetry": telemetry(clock=clock)}, slower)
+    assert found and not any("accounts for" in line for line in found)
+    assert any(line.startswith("the GPU's clock 1980 -> ") for line in found) == (clock != 1975)
+
+
+def test_a_higher_clock_accounts_for_an_improvement(tmp_path: Path) -> None:
+    found = pair(tmp_path, {"telemetry": telemetry(clock=1755)}, {"telemetry": telemetry()}, slower=0.88)
+    assert "1755 -> 1980 MHz (+12.8 %)" in found[0] and "takes -11.4 %, and this takes -12.0 %" in found[0]
+
+
+def test_the_clock_is_that_of_all_processes(tmp_path: Path) -> None:
+    """Of five, one alone ran at a lower clock, and it is the first."""
+    copies = repeated([2.4] * 5)
+    old = [each.model_copy(update={"telemetry": telemetry()}) for each in copies]
+    clocks = [1755, 1980, 1980, 1980, 1980]
+    new = [
+        each.model_copy(update={"telemetry": telemetry(clock=mhz)})
+        for mhz, each in zip(clocks, repeated([2.7] * 5), strict=True)
+    ]
+    assert not any("accounts for" in line for line in reasons(tmp_path, old, new))
+
+
+def test_a_speed_up_is_not_laid_on_a_clock_that_native_had_too(tmp_path: Path) -> None:
+    slow: dict[str, Any] = {"telemetry": telemetry(clock=1755)}
+    old = [night_record(20.0, "native", telemetry=telemetry()), night_record(10.0, telemetry=telemetry())]
+    new = [night_record(20.0, "native", **slow), night_record(11.4, **slow)]
+    before, after = write_night(tmp_path, 0, old), write_night(tmp_path, 1, new)
+    rule = {"speedup": {"relative": 0.1}, "median_latency_ms": {"relative": 0.5}}
+    section = CompareSection.model_validate({"rules": rule})
+    found = explained(compare_runs(read_run(before), read_run(after), rules(section)), read_run(after))
+    (cause,) = found.causes
+    assert cause.metrics == ("speedup",) and not any("accounts for" in line for line in cause.lines)
 
 
 def test_the_host_is_looked_at(tmp_path: Path) -> None:
