@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from pydantic import Field
 from rich.console import Console
 
 from bench.bounds import LEVEL, Interval, student
@@ -21,6 +22,7 @@ from bench.sitting import Sitting
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.turns import MEASURES, paired_speedups
+from bench.validity import judge
 
 REPEATS = (3, 5, 10)
 
@@ -57,6 +59,8 @@ class AA(Part):
     rounds: int
     measures: tuple[Resolution, ...]
     failed: int = 0  # pairs without a result
+    # By case, why its blocks are not valid; their pairs count all the same.
+    doubts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 def run_aa(config: Path, settings: Sequence[str], select: Sequence[str], pairs: int, results: Path) -> int:
@@ -103,14 +107,25 @@ def summarize(records: Sequence[Record], pairs: int) -> AA:
     for record in records:
         by_pair.setdefault(record.case.comparison, []).append(record)
     compared = [paired_speedups(b, a) for a, b in (pair for pair in by_pair.values() if len(pair) == 2)]
-    compared = [found for found in compared if found]
+    compared = [found for found in compared if found and _are_bounded(found)]
     case = records[0].case
     return AA(
         case_id=case.id.rpartition("-")[0],
         rounds=case.interleave_rounds,
         measures=tuple(_resolution(name, [found[name] for found in compared]) for name in MEASURES) if compared else (),
         failed=pairs - len(compared),
+        doubts={record.case.id: why for record in records if (why := _doubts(record))},
     )
+
+
+def _are_bounded(found: Mapping[str, PairedSpeedup]) -> bool:
+    """Whether there are intervals; a pair of which one process ended early may have too few rounds."""
+    return all(isinstance(each.interval, Interval) for each in found.values())
+
+
+def _doubts(record: Record) -> tuple[str, ...]:
+    """What speaks against ratios of a record's blocks; a drift of its own loops, before them, does not."""
+    return tuple(problem.reason for problem in judge(record) if not problem.spares >= set(MEASURES))
 
 
 def _resolution(name: str, found: Sequence[PairedSpeedup]) -> Resolution:
@@ -176,6 +191,7 @@ def _words(found: AA) -> list[str]:
     ]
     if any(each.false_alarm_rate[0] > 1 - LEVEL for each in found.measures):
         words.append("Processes differ by more than a pair's interval tells: compare with repeats.")
+    words += [f"Not valid: {case}: {why}." for case, reasons in found.doubts.items() for why in reasons]
     if found.failed:
         words.append(f"{found.failed} pairs have no result; the records say why.")
     return words

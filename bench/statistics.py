@@ -132,8 +132,10 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
     """All statistics of a record; `native` is the case to hold it against. Of a merged one, over its processes."""
     if not record.repeats:
         return _of_process(record, native)
-    others = {} if native is None else {_place(other): other for other in processes(native)}
-    return _over(processes(record), [_of_process(each, others.get(_place(each))) for each in processes(record)])
+    mine = processes(record)
+    theirs = mine if record is native else () if native is None else processes(native)
+    others = {_place(other): other for other in theirs}
+    return _over(mine, [_of_process(each, others.get(_place(each))) for each in mine])
 
 
 def _of_process(record: Record, native: Record | None) -> Summary:

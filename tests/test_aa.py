@@ -14,7 +14,7 @@ from bench.blocks import Block, Turn
 from bench.record import Record
 from bench.suite import load_suite
 from tests.configs import ROOT, bench, write_config
-from tests.factory import make_case, make_record
+from tests.factory import make_case, make_record, make_samples
 
 ROUNDS = 12
 
@@ -74,6 +74,25 @@ def test_a_pair_of_which_one_failed_says_nothing() -> None:
     found = summarize(records, 3)
     assert (found.failed, len(found.measures[0].pairs), whole.failed) == (1, 2, 0)
     assert summarize(records[:1], 3).measures == ()
+
+
+def test_a_pair_of_too_few_rounds_for_an_interval_says_nothing() -> None:
+    """One process of it was ended in the middle of its turns."""
+    lengths = [ROUNDS, ROUNDS, ROUNDS, 3]
+    records = [process(n // 2, "ab"[n % 2], np.full(rounds, 5000.0)) for n, rounds in enumerate(lengths)]
+    found = summarize(records, 2)
+    assert (found.failed, [len(measure.pairs) for measure in found.measures]) == (1, [1, 1, 1])
+    assert summarize(records[2:], 1).measures == ()
+
+
+def test_a_process_whose_blocks_are_not_valid_is_named_and_one_that_only_drifts_before_them_is_not() -> None:
+    records = [process(0, which, np.full(ROUNDS, 5000.0)) for which in "ab"]
+    unsettled, drifting = make_samples([5.0] * 70), make_samples([5 + n / 10 for n in range(70)])
+    records[0] = records[0].model_copy(update={"latency": unsettled.model_copy(update={"settled": False})})
+    records[1] = records[1].model_copy(update={"latency": drifting})
+    found = summarize(records, 1)
+    assert list(found.doubts) == ["x-0a"]
+    assert "Not valid: x-0a: warm-up had not settled" in _text(found)
 
 
 def _text(found: AA) -> str:
