@@ -48,7 +48,7 @@ class Resolution(Part):
     false_alarms: int
     false_alarm_rate: tuple[float, float]  # 95 % bounds (Clopper and Pearson)
     within_pair: float  # half the width of a pair's interval, relative, median
-    single: float  # relative; 95 % of ratios of single processes lie within
+    single: float  # relative: what ratios of single processes show, and what a pair's interval leaves open
     repeated: dict[int, float]  # half the width of an interval over so many repeats, relative
 
 
@@ -137,13 +137,14 @@ def _resolution(name: str, found: Sequence[PairedSpeedup]) -> Resolution:
     alarms = sum(pair.differs for pair in pairs)
     # Around 0, which the mean is known to be: nothing differs. So there are as many degrees of freedom as pairs.
     deviation = math.sqrt(sum(math.log(pair.ratio) ** 2 for pair in pairs) / len(pairs))
+    within = median(math.sqrt(pair.high / pair.low) - 1 for pair in pairs)
     return Resolution(
         measure=MEASURES[name],
         pairs=pairs,
         false_alarms=alarms,
         false_alarm_rate=_rate(alarms, len(pairs)),
-        within_pair=median(math.sqrt(pair.high / pair.low) - 1 for pair in pairs),
-        single=math.expm1(student(len(pairs)) * deviation),
+        within_pair=within,
+        single=max(within, math.expm1(student(len(pairs)) * deviation)),
         repeated={n: math.expm1(student(n - 1) * deviation / math.sqrt(n)) for n in REPEATS},
     )
 

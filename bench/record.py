@@ -316,6 +316,7 @@ class Record(Part):
     peak_host_bytes: int | None = None
     peak_gpu_bytes: int | None = None
     telemetry: Telemetry | None = None  # the machine meanwhile
+    telemetry_in_turn: Telemetry | None = None  # while the blocks were measured; the same in all that took turns
     notes: tuple[str, ...] = ()
     failure: Failure | None = None
     repeats: tuple[Record, ...] = Field((), exclude=True)  # put in on reading, never stored: each has a file of its own

@@ -65,8 +65,13 @@ def judge(record: Record) -> tuple[Problem, ...]:
     if record.latency is None or record.failure is not None:
         return ()
     found = (rule(record, record.latency) for rule in RULES)
-    own = (*filter(None, found), *(Problem(reason) for reason in machine_problems(record.telemetry)))
-    return (*own, *chain.from_iterable(map(_of_repeat, record.repeats)))
+    machine = [Problem(reason) for reason in machine_problems(record.telemetry)]
+    in_turn = [
+        Problem(f"while measured in turn: {reason}", frozenset(METRICS) - frozenset(SPEEDUPS))
+        for reason in machine_problems(record.telemetry_in_turn)
+    ]
+    of_repeats = chain.from_iterable(map(_of_repeat, record.repeats))
+    return (*filter(None, found), *machine, *in_turn, *of_repeats)
 
 
 def _of_repeat(record: Record) -> Iterator[Problem]:

@@ -68,6 +68,15 @@ def test_where_processes_differ_alarms_are_false_and_the_resolution_says_from_wh
     assert np.log1p(latency.repeated[5]) == pytest.approx(stats.t.ppf(0.975, 4) * deviation / np.sqrt(5), rel=0.25)
 
 
+def test_no_difference_is_resolved_that_a_pairs_interval_leaves_open() -> None:
+    """Processes that happen to agree say little where each is noisy."""
+    times = 5000 * np.exp(np.random.default_rng(3).normal(0, 0.1, ROUNDS))
+    backwards = {"a": times, "b": times[::-1].copy()}  # of the same mean
+    latency = summarize([process(pair, which, backwards[which]) for pair in range(4) for which in "ab"], 4).measures[0]
+    assert all(abs(pair.ratio - 1) < 0.01 for pair in latency.pairs)
+    assert latency.single == latency.within_pair > 0.03
+
+
 def test_a_pair_of_which_one_failed_says_nothing() -> None:
     whole = simulated(3, between=0)
     records = [process(pair, which, np.full(ROUNDS, 5000.0)) for pair in range(3) for which in "ab"][:-1]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bench.bounds import Array
 from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Observations, Record, Samples
-from bench.statistics import METRICS
+from bench.statistics import METRICS, SPEEDUPS
+from bench.telemetry import ForeignProcess, Telemetry, Window
 from bench.validity import ACCURACY, BLOCKS, MACHINE, drift, judge, problems
 from bench.verdict import check_all, exit_code, verdict
 from tests.factory import make_case, make_record, make_samples
@@ -181,6 +182,17 @@ INVALID: dict[str, tuple[Record, str]] = {
         record(observed=SEEN.model_copy(update={"detections": 0})), "nothing was detected in any of the 16 timed images"
     ),
 }  # fmt: skip
+
+
+def test_what_the_machine_did_while_they_took_turns_touches_their_speedups_alone() -> None:
+    window = Window(name="interleave", begin_s=0, end_s=9, readings=90, event_reasons={"hw_slowdown": 0.1})
+    stranger = ForeignProcess(pid=7, first_s=1, last_s=2, while_measuring=True)
+    found = judge(record(telemetry_in_turn=Telemetry(windows=(window,), foreign=(stranger,))))
+    assert [problem.reason for problem in found] == [
+        "while measured in turn: throttled: hw_slowdown for 10% of the measured time",
+        "while measured in turn: another process on the GPU: pid 7",
+    ]
+    assert all(set(METRICS) - problem.spares == set(SPEEDUPS) for problem in found)
 
 
 @pytest.mark.parametrize("name", INVALID)
