@@ -65,13 +65,18 @@ def judge(record: Record) -> tuple[Problem, ...]:
     if record.latency is None or record.failure is not None:
         return ()
     found = (rule(record, record.latency) for rule in RULES)
-    machine = [Problem(reason) for reason in machine_problems(record.telemetry)]
-    in_turn = [
-        Problem(f"while measured in turn: {reason}", frozenset(METRICS) - frozenset(SPEEDUPS))
-        for reason in machine_problems(record.telemetry_in_turn)
-    ]
     of_repeats = chain.from_iterable(map(_of_repeat, record.repeats))
-    return (*filter(None, found), *machine, *in_turn, *of_repeats)
+    return (*filter(None, found), *_of_machine(record), *of_repeats)
+
+
+def _of_machine(record: Record) -> Iterator[Problem]:
+    """Speed-ups of blocks measured in turn are judged by what was read meanwhile, where anything was."""
+    in_turn, speedups = record.telemetry_in_turn, frozenset(SPEEDUPS)
+    apart = speedups if in_turn is not None and in_turn.readings else frozenset()
+    for reason in machine_problems(record.telemetry):
+        yield Problem(reason, ACCURACY | MACHINE | apart)
+    for reason in machine_problems(in_turn):
+        yield Problem(f"while measured in turn: {reason}", frozenset(METRICS) - speedups)
 
 
 def _of_repeat(record: Record) -> Iterator[Problem]:

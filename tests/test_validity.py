@@ -195,6 +195,15 @@ def test_what_the_machine_did_while_they_took_turns_touches_their_speedups_alone
     assert all(set(METRICS) - problem.spares == set(SPEEDUPS) for problem in found)
 
 
+def test_what_it_did_before_touches_speedups_only_where_it_was_not_read_in_turn() -> None:
+    before = Window(name="measure", begin_s=0, end_s=9, readings=90, event_reasons={"hw_slowdown": 0.1})
+    throttled, quiet = Telemetry(windows=(before,)), Telemetry(readings=90)
+    (alone,), (in_turn,), (unread,) = (
+        judge(record(telemetry=throttled, telemetry_in_turn=other)) for other in (None, quiet, Telemetry())
+    )
+    assert in_turn.spares == alone.spares | set(SPEEDUPS) and alone.spares == unread.spares
+
+
 @pytest.mark.parametrize("name", INVALID)
 def test_each_reason(name: str) -> None:
     found, reason = INVALID[name]
