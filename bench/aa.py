@@ -87,10 +87,14 @@ def of_pairs(suite: Suite, pairs: int) -> Suite:
             f"{suite.source}: {len(suite.cases)} cases, and A/A is about one: choose with --select: {ids}"
         )
     (case,) = suite.cases
+    if not suite.benchmark.interleave:
+        raise ConfigError(
+            f"{suite.source}: benchmark_config.interleave: false: A/A is measured in turn; set it to true"
+        )
     if case.interleave_rounds < pairs_needed():
         raise ConfigError(
             f"{suite.source}: benchmark_config.interleave_rounds: {case.interleave_rounds}: an interval needs "
-            f"{pairs_needed()} rounds, with interleave"
+            f"{pairs_needed()} rounds"
         )
     copies = tuple(_copy(case, number, which) for number in range(1, pairs + 1) for which in "ab")
     return Suite(f"{suite.name}-aa", suite.source, suite.config, copies, (), suite.benchmark)

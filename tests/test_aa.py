@@ -130,6 +130,8 @@ def test_two_cases_or_too_few_rounds_are_a_mistake(tmp_path: Path, monkeypatch: 
     both = {"matrix": {"optimization_config.precision_mode": ["native", "FP32"]}}
     several = bench("aa", write_config(both))
     assert several.exit_code == 2 and "choose with --select: resnet50-native-b1, resnet50-FP32-b1" in several.stderr
+    alone = bench("aa", write_config({"benchmark_config.interleave": False}))
+    assert alone.exit_code == 2 and "benchmark_config.interleave: false: A/A is measured in turn" in alone.stderr
     few = bench("aa", write_config({"benchmark_config.interleave_rounds": 5}))
     assert few.exit_code == 2 and "benchmark_config.interleave_rounds: 5: an interval needs 6 rounds" in few.stderr
     (tmp_path / "one.json").write_text((tmp_path / write_config()).read_text(encoding="utf-8"), encoding="utf-8")
