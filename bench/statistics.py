@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from statistics import fmean, median
 
@@ -135,7 +135,10 @@ def summarize(record: Record, native: Record | None = None) -> Summary:
     mine = processes(record)
     theirs = mine if record is native else () if native is None else processes(native)
     others = {_place(other): other for other in theirs}
-    return _over(mine, [_of_process(each, others.get(_place(each))) for each in mine])
+    found = _over(mine, [_of_process(each, others.get(_place(each))) for each in mine])
+    if record is native:  # 1 without doubt
+        found = replace(found, bounds={name: each for name, each in found.bounds.items() if name not in SPEEDUPS})
+    return found
 
 
 def _of_process(record: Record, native: Record | None) -> Summary:

@@ -69,6 +69,7 @@ def test_the_native_case_agrees_with_itself_in_no_process() -> None:
     (native,) = merged(record.model_copy(update={"accuracy": accuracy}) for record in in_processes([10, 20, 40]))
     summary = summarize(native, native)
     assert "agreement" not in {**summary.values, **summary.absent} and summary.values["speedup"] == 1
+    assert "speedup" not in summary.bounds and "median_latency_ms" in summary.bounds
 
 
 def test_builds_are_the_unit_where_there_are_several() -> None:
