@@ -11,12 +11,13 @@ from pydantic import Field
 from rich.console import Console
 
 from bench.bounds import LEVEL, Interval, student
+from bench.case import Case
 from bench.errors import ConfigError
 from bench.paired import PairedSpeedup, pairs_needed
 from bench.part import Part
 from bench.preflight import make_ready
 from bench.progress import Progress
-from bench.record import Case, Record
+from bench.record import Record
 from bench.running import run_cases
 from bench.sitting import Sitting
 from bench.store import create_run, replace_atomic, save_suite

@@ -16,9 +16,10 @@ from statistics import median
 import psutil
 
 from bench.blocks import Turn
+from bench.case import Case
 from bench.launch import Worker
 from bench.machine.observe import Observer
-from bench.record import Case, Record
+from bench.record import Record
 from bench.telemetry import IN_TURN, Telemetry, Trace
 
 LEAST, MOST = 5, 200  # samples of a block

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.cards import Published
-from bench.record import PublishedAccuracy, Record
+from bench.case import PublishedAccuracy
+from bench.record import Record
 from bench.statistics import Summary
 
 ACCURACY = ("top1", "top5", "map", "map50")

@@ -8,13 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
+from bench.case import Case
 from bench.errors import StoreError
 from bench.interleave import run_alone, run_together
 from bench.launch import Worker, uses_gpu
 from bench.machine.lock import clocks_as_asked
 from bench.machine.observe import Observer, observer_of
 from bench.progress import Progress
-from bench.record import Case, Record
+from bench.record import Record
 from bench.sitting import Sitting
 from bench.store import save_record
 from bench.suite import Suite

@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from bench import interleave
+from bench.case import Case
 from bench.interleave import run_together, samples_in_block
 from bench.launch import Worker
 from bench.machine.observe import observer_of
-from bench.record import Case, Observations, Record
+from bench.record import Observations, Record
 from bench.running import groups
 from bench.statistics import summarize
 from bench.store import load_records

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bench.cards import Published
+from bench.case import Dataset, Model
 from bench.evidence import Answers
 from bench.published import against_published, published_accuracy
-from bench.record import Accuracy, Dataset, Model, Record
+from bench.record import Accuracy, Record
 from bench.report.comparison import compare_cases
 from bench.statistics import summarize
 from tests.factory import make_case, make_record

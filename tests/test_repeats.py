@@ -12,8 +12,9 @@ from scipy import stats
 
 from bench.between import over_processes, spread
 from bench.bounds import Interval, NoInterval
+from bench.case import Case
 from bench.evidence import Answers
-from bench.record import Accuracy, Case, Failure, Record
+from bench.record import Accuracy, Failure, Record
 from bench.repeats import merged, repeated
 from bench.statistics import summarize
 from bench.validity import problems

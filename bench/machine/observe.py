@@ -17,10 +17,10 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
+from bench.case import Case
 from bench.machine.reading import Sampled, Task, decode
 from bench.machine.summaries import summarize
 from bench.machine.timeline import Timeline
-from bench.record import Case
 from bench.telemetry import ClockLock, Telemetry
 
 READY_S = 10.0  # nvmlInit takes seconds where no persistence daemon runs

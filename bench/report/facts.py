@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from bench.case import Optimization
 from bench.conversion import Conversion
-from bench.record import Environment, Optimization, Record
+from bench.record import Environment, Record
 from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
 from bench.telemetry import IN_TURN, Summary, Telemetry

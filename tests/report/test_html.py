@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.case import Model
 from bench.conversion import Conversion
-from bench.record import Check, Failure, Model, Phase, Record
+from bench.record import Check, Failure, Phase, Record
 from bench.report.comparison import compare_cases
 from bench.report.filenames import TIMELINE, case_files
 from bench.report.html import page

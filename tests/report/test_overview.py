@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.case import PublishedAccuracy
 from bench.conversion import Conversion, LeftOut
-from bench.record import Failure, PublishedAccuracy, Record
+from bench.record import Failure, Record
 from bench.report.comparison import compare_cases
 from bench.report.grid import DOUBT
 from bench.report.listing import Listing
