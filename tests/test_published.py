@@ -53,6 +53,16 @@ def test_each_precision_is_held_against_its_own_figure() -> None:
     assert told(measured(9900, 10_000, "FP16")) == []
 
 
+def test_what_ran_no_model_is_not_compared() -> None:
+    record = measured(1, 1000)
+    null = record.case.optimization.model_copy(update={"backend": "null"})
+    assert (
+        told(record)
+        != []
+        == told(record.model_copy(update={"case": record.case.model_copy(update={"optimization": null})}))
+    )
+
+
 def test_figures_of_other_images_are_not_compared() -> None:
     (sentence,) = told(measured(800, 1000, dataset="nips17"))
     assert sentence == "top1 0.8 is of nips17; the published 0.71 is of ImageNet (a guide)"
