@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
+from pydantic import Field
 from rich.console import Console
 
 from bench.bounds import LEVEL, Interval, student
+from bench.case import Case
 from bench.errors import ConfigError
 from bench.paired import PairedSpeedup, pairs_needed
 from bench.part import Part
 from bench.preflight import make_ready
 from bench.progress import Progress
-from bench.record import Case, Record
+from bench.record import Record
 from bench.running import run_cases
 from bench.sitting import Sitting
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.turns import MEASURES, paired_speedups
+from bench.validity import judge
 
 REPEATS = (3, 5, 10)
 
@@ -46,7 +49,7 @@ class Resolution(Part):
     false_alarms: int
     false_alarm_rate: tuple[float, float]  # 95 % bounds (Clopper and Pearson)
     within_pair: float  # half the width of a pair's interval, relative, median
-    single: float  # relative; 95 % of ratios of single processes lie within
+    single: float  # relative: what ratios of single processes show, and what a pair's interval leaves open
     repeated: dict[int, float]  # half the width of an interval over so many repeats, relative
 
 
@@ -57,6 +60,8 @@ class AA(Part):
     rounds: int
     measures: tuple[Resolution, ...]
     failed: int = 0  # pairs without a result
+    # By case, why its blocks are not valid; their pairs count all the same.
+    doubts: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 def run_aa(config: Path, settings: Sequence[str], select: Sequence[str], pairs: int, results: Path) -> int:
@@ -83,10 +88,14 @@ def of_pairs(suite: Suite, pairs: int) -> Suite:
             f"{suite.source}: {len(suite.cases)} cases, and A/A is about one: choose with --select: {ids}"
         )
     (case,) = suite.cases
+    if not suite.benchmark.interleave:
+        raise ConfigError(
+            f"{suite.source}: benchmark_config.interleave: false: A/A is measured in turn; set it to true"
+        )
     if case.interleave_rounds < pairs_needed():
         raise ConfigError(
             f"{suite.source}: benchmark_config.interleave_rounds: {case.interleave_rounds}: an interval needs "
-            f"{pairs_needed()} rounds, with interleave"
+            f"{pairs_needed()} rounds"
         )
     copies = tuple(_copy(case, number, which) for number in range(1, pairs + 1) for which in "ab")
     return Suite(f"{suite.name}-aa", suite.source, suite.config, copies, (), suite.benchmark)
@@ -103,14 +112,25 @@ def summarize(records: Sequence[Record], pairs: int) -> AA:
     for record in records:
         by_pair.setdefault(record.case.comparison, []).append(record)
     compared = [paired_speedups(b, a) for a, b in (pair for pair in by_pair.values() if len(pair) == 2)]
-    compared = [found for found in compared if found]
+    compared = [found for found in compared if found and _are_bounded(found)]
     case = records[0].case
     return AA(
         case_id=case.id.rpartition("-")[0],
         rounds=case.interleave_rounds,
         measures=tuple(_resolution(name, [found[name] for found in compared]) for name in MEASURES) if compared else (),
         failed=pairs - len(compared),
+        doubts={record.case.id: why for record in records if (why := _doubts(record))},
     )
+
+
+def _are_bounded(found: Mapping[str, PairedSpeedup]) -> bool:
+    """Whether there are intervals; a pair of which one process ended early may have too few rounds."""
+    return all(isinstance(each.interval, Interval) for each in found.values())
+
+
+def _doubts(record: Record) -> tuple[str, ...]:
+    """What speaks against ratios of a record's blocks; a drift of its own loops, before them, does not."""
+    return tuple(problem.reason for problem in judge(record) if not problem.spares >= set(MEASURES))
 
 
 def _resolution(name: str, found: Sequence[PairedSpeedup]) -> Resolution:
@@ -122,13 +142,14 @@ def _resolution(name: str, found: Sequence[PairedSpeedup]) -> Resolution:
     alarms = sum(pair.differs for pair in pairs)
     # Around 0, which the mean is known to be: nothing differs. So there are as many degrees of freedom as pairs.
     deviation = math.sqrt(sum(math.log(pair.ratio) ** 2 for pair in pairs) / len(pairs))
+    within = median(math.sqrt(pair.high / pair.low) - 1 for pair in pairs)
     return Resolution(
         measure=MEASURES[name],
         pairs=pairs,
         false_alarms=alarms,
         false_alarm_rate=_rate(alarms, len(pairs)),
-        within_pair=median(math.sqrt(pair.high / pair.low) - 1 for pair in pairs),
-        single=math.expm1(student(len(pairs)) * deviation),
+        within_pair=within,
+        single=max(within, math.expm1(student(len(pairs)) * deviation)),
         repeated={n: math.expm1(student(n - 1) * deviation / math.sqrt(n)) for n in REPEATS},
     )
 
@@ -176,6 +197,7 @@ def _words(found: AA) -> list[str]:
     ]
     if any(each.false_alarm_rate[0] > 1 - LEVEL for each in found.measures):
         words.append("Processes differ by more than a pair's interval tells: compare with repeats.")
+    words += [f"Not valid: {case}: {why}." for case, reasons in found.doubts.items() for why in reasons]
     if found.failed:
         words.append(f"{found.failed} pairs have no result; the records say why.")
     return words

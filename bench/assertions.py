@@ -14,10 +14,12 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
+from bench.case import Case
 from bench.errors import ConfigError, nearest
 from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
-from bench.record import Case, Check, Record
-from bench.statistics import METRICS, RELATIVE, Summary, summarize
+from bench.metrics import METRICS, RELATIVE
+from bench.record import Check, Record
+from bench.statistics import Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 

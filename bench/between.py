@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from bench.bounds import Interval, NoInterval, student
-from bench.record import Case
+from bench.case import Case
 
 
 def over_processes(values: Sequence[tuple[Case, float]], in_logs: bool) -> tuple[float, Interval | NoInterval]:

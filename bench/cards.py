@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bench.case import BoxFormat, ModelFormat, Task
 from bench.part import Part
-from bench.record import BoxFormat, ModelFormat, Task
 from bench.section import Shape
 from bench.sections import Preprocess
 

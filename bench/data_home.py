@@ -9,10 +9,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench.case import Dataset
 from bench.catalog import cache_dir, dataset_card, names, shown
 from bench.dataset_cards import DatasetCard
 from bench.errors import CatalogError, ConfigError
-from bench.record import Dataset
 
 
 def resolve_dataset(card: DatasetCard) -> Dataset:

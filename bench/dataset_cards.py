@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from bench.case import DatasetFormat
 from bench.part import Part
-from bench.record import DatasetFormat
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 WAYS = ("path", "generator", "archives", "obtain")

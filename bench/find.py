@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cards import ModelCard, Source
+from bench.case import ModelFormat
 from bench.catalog import names, shown
 from bench.errors import CatalogError
-from bench.record import ModelFormat
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ from statistics import median
 import psutil
 
 from bench.blocks import Turn
+from bench.case import Case
 from bench.launch import Worker
-from bench.record import Case, Record
+from bench.machine.observe import Observer
+from bench.record import Record
+from bench.telemetry import IN_TURN, Telemetry, Trace
 
 LEAST, MOST = 5, 200  # samples of a block
 SPARE = 1.5  # times the largest worker so far: what the next one may need
@@ -26,6 +29,7 @@ CGROUP = Path("/sys/fs/cgroup")
 Start = Callable[[Case], Worker]  # a worker that has run its own phases, and is ready for turns or has failed
 Keep = Callable[[Record], None]  # takes a record, and what replaces it
 Told = Callable[[int, int], None]  # rounds done, of how many
+Watch = Callable[[], Observer]  # of the machine, while turns are measured
 
 
 def run_alone(case: Case, start: Start, keep: Keep, why: str | None = None) -> None:
@@ -33,7 +37,7 @@ def run_alone(case: Case, start: Start, keep: Keep, why: str | None = None) -> N
     keep(start(case).end(why))
 
 
-def run_together(cases: Sequence[Case], start: Start, keep: Keep, told: Told) -> None:
+def run_together(cases: Sequence[Case], start: Start, keep: Keep, told: Told, watch: Watch) -> None:
     """All cases of a comparison, up to Ctrl-C."""
     with Group(keep) as group:
         for case in cases:
@@ -44,7 +48,7 @@ def run_together(cases: Sequence[Case], start: Start, keep: Keep, told: Told) ->
                 worker = start(case)
             if group.take(worker).is_interrupted:
                 return
-        group.measure(told)
+        group.measure(told, watch)
 
 
 class Group:
@@ -55,6 +59,7 @@ class Group:
         self._ready: list[Worker] = []
         self._records: dict[str, Record] = {}  # by case
         self._why_not: str | None = None
+        self._telemetry: Telemetry | None = None  # of the turns, once they are over
 
     def __enter__(self) -> Group:
         return self
@@ -81,10 +86,22 @@ class Group:
         """Whether it failed for want of memory that workers hold which only wait."""
         return bool(self._ready) and worker.failed_for_memory
 
-    def measure(self, told: Told) -> None:
+    def measure(self, told: Told, watch: Watch) -> None:
         """All rounds, and the end of all workers; a variant that fails, or is alone, is not waited for."""
         if len(self._ready) < 2:
             return self.release("no other variant was ready")
+        with watch() as observer:
+            observer.reads_gpu()  # what it loads is not to disturb the first round
+            observer.begin()
+            observer.phase(IN_TURN)
+            is_interrupted = self._rounds(told)
+            observer.end()
+        self._telemetry = observer.telemetry({}).model_copy(update={"trace": Trace()})
+        if not is_interrupted:
+            self.release(None)
+
+    def _rounds(self, told: Told) -> bool:
+        """True if Ctrl-C ended them."""
         rounds = max(worker.case.interleave_rounds for worker in self._ready)
         lot = random.Random(self._ready[0].case.seed)
         for number in range(rounds):
@@ -93,9 +110,9 @@ class Group:
             for place, worker in enumerate(order):
                 worker.turn(Turn(round=number, place=place, samples=samples_in_block(self._records[worker.case.id])))
                 if worker.was_interrupted:
-                    return
+                    return True
             self._drop_failed()
-        self.release(None)
+        return False
 
     def release(self, why_not: str | None) -> None:
         """End all workers that wait; `why_not` says why they were not measured in turn."""
@@ -109,6 +126,8 @@ class Group:
             self._put(worker.end())
 
     def _put(self, record: Record) -> Record:
+        if record.blocks:
+            record = record.model_copy(update={"telemetry_in_turn": self._telemetry})
         self._records[record.case.id] = record
         self._keep(record)
         return record

@@ -20,10 +20,11 @@ import psutil
 
 from bench.backends.variables import worker_variables
 from bench.blocks import Turn
+from bench.case import Case
 from bench.errors import StoreError
 from bench.graphs.report import missing_engines
 from bench.machine.observe import Observer, observer_of
-from bench.record import Case, Failure, FailureKind, Record
+from bench.record import Failure, FailureKind, Record
 from bench.telemetry import ClockLock
 
 LOG_TAIL_BYTES = 4000

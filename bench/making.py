@@ -13,9 +13,9 @@ from typing import Any
 
 from bench.backends.availability import tensorflow_version
 from bench.backends.cache import content_sha256
+from bench.case import Case, Model
 from bench.catalog import cache_dir
 from bench.errors import ModelError
-from bench.record import Case, Model
 from bench.store import replace_atomic
 
 MAKE = ("-m", "bench.graphs.make")

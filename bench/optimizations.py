@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from bench.backends.availability import missing_for_tf_trt
+from bench.case import BackendName, Optimization
 from bench.errors import BackendUnavailable
-from bench.record import BackendName, Optimization
 from bench.sections import BenchmarkSection, OptimizationSection
 from bench.sources import Problem
 

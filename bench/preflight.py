@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bench.case import Case, Dataset
 from bench.catalog import cache_dir
 from bench.data_home import provide
 from bench.errors import BackendUnavailable, ConfigError, DataError
-from bench.record import Case, Dataset
 from bench.suite import Suite
 
 Checked: TypeAlias = "tuple[int, tuple[tuple[int, str], ...]]"  # images, and which are left out

@@ -8,8 +8,11 @@ from types import TracebackType
 from rich.console import Console
 from rich.status import Status
 
-from bench.record import Case, Record
-from bench.statistics import ACCURACY_METRICS, METRICS, Metric, summarize
+from bench.case import Case
+from bench.metric import Metric
+from bench.metrics import ACCURACY_METRICS, METRICS
+from bench.record import Record
+from bench.statistics import summarize
 from bench.validity import problems
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.cards import Published
-from bench.record import PublishedAccuracy, Record
+from bench.case import PublishedAccuracy
+from bench.record import Record
 from bench.statistics import Summary
 
 ACCURACY = ("top1", "top5", "map", "map50")
@@ -26,9 +27,9 @@ def published_accuracy(figures: Published | None, dataset: str | None) -> Publis
 
 
 def against_published(record: Record, summary: Summary) -> Iterator[str]:
-    """A sentence for each published figure of this precision, or why it is not compared."""
+    """A sentence for each published figure of this precision, or why it is not compared. `null` runs no model."""
     published = record.case.model.published
-    if published is None or record.accuracy is None:
+    if published is None or record.accuracy is None or record.case.optimization.backend == "null":
         return
     figures = published.figures.get(record.case.optimization.precision_mode, {})
     own = published.dataset

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.record import Case, Record, repeat_suffix
+from bench.case import Case, repeat_suffix
+from bench.record import Record
 
 _COPY = re.compile(r"(-build\d+)?(-repeat\d+)?$")  # what repeat_suffix writes
 

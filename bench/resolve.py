@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from bench.case import LABELLED, Case, Dataset, Model, Optimization
 from bench.catalog import dataset_card
 from bench.data_home import resolve_dataset
 from bench.errors import ConfigError
@@ -14,7 +15,6 @@ from bench.load.resolve import resolve_loads
 from bench.load.result import Load
 from bench.optimizations import resolve_optimization
 from bench.own_data import own_dataset, synthetic
-from bench.record import LABELLED, Case, Dataset, Model, Optimization
 from bench.sections import BenchmarkSection, Config
 from bench.sources import Problem, about, resolve_model
 from bench.sources import plain as plain

@@ -18,6 +18,7 @@ from bench.accuracy.outputs import detection_outputs
 from bench.accuracy.postprocessed import Metric, Postprocessed
 from bench.backends.base import PROFILE, Backend, Preparation, Session, Signature, load_backend, session_members
 from bench.blocks import Turn
+from bench.case import LABELLED, Case
 from bench.conversion import Conversion
 from bench.environment import collect
 from bench.errors import ConfigError, ConversionError, ModelError
@@ -35,7 +36,7 @@ from bench.measure.loop import without_garbage_collection
 from bench.measure.observe import differences
 from bench.measure.turn import take_turn
 from bench.postprocess.apply import judged_signature, processing
-from bench.record import LABELLED, Case, Phase
+from bench.record import Phase
 from bench.timing import Timed, measure
 
 WRAPPER_KEY = "benchmark_config.wrap_session"

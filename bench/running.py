@@ -8,12 +8,14 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
+from bench.case import Case
 from bench.errors import StoreError
 from bench.interleave import run_alone, run_together
 from bench.launch import Worker, uses_gpu
 from bench.machine.lock import clocks_as_asked
+from bench.machine.observe import Observer, observer_of
 from bench.progress import Progress
-from bench.record import Case, Record
+from bench.record import Record
 from bench.sitting import Sitting
 from bench.store import save_record
 from bench.suite import Suite
@@ -78,7 +80,7 @@ class Running:
         with clocks_as_asked(cases[0].lock_gpu_clocks, on_gpu, os.environ) as lock:
             self._lock, self._pids = lock, set()
             if len(cases) > 1 and why is None:
-                return run_together(cases, self._start, self._keep, self._progress.turns)
+                return run_together(cases, self._start, self._keep, self._progress.turns, lambda: self._watch(cases))
             for case in cases:
                 run_alone(case, self._start, self._keep, why)
                 if self.is_interrupted:
@@ -95,6 +97,11 @@ class Running:
         self._pids |= worker.gpu_pids
         self._progress.end(worker.record())
         return worker
+
+    def _watch(self, cases: Sequence[Case]) -> Observer:
+        """Of the machine while cases are measured in turn; their workers are no strangers on the GPU."""
+        on_gpu = any(uses_gpu(case) for case in cases)
+        return observer_of(cases[0], on_gpu, os.environ, self._pids, self._lock)
 
     def _keep(self, record: Record) -> None:
         """A record as it was asked for, without this machine's folders; in place of what was known of it before."""

@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.config import SECTIONS
+from bench.metrics import METRICS
 from bench.sections import Config
-from bench.statistics import METRICS
 
 
 def json_schema() -> str:

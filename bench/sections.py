@@ -12,11 +12,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from bench.case import BoxFormat, Precision, Task
 from bench.compare_section import CompareSection
 from bench.data_section import DataKeys, SyntheticKeys
 from bench.errors import nearest
 from bench.load_section import LoadKeys
-from bench.record import BoxFormat, Precision, Task
 from bench.section import Positive, Section, Shape
 from bench.telemetry_section import TelemetryKeys
 from bench.timing_section import TimingKeys

@@ -16,8 +16,9 @@ from pathlib import Path
 from platform import node
 from typing import Any
 
+from bench.case import Case
 from bench.errors import ConfigError, StoreError
-from bench.record import METHODOLOGY_VERSION, Case, Record, read_record
+from bench.record import METHODOLOGY_VERSION, Record, read_record
 from bench.store import SUITE_FILE, folder_of, load_records, read_suite
 from bench.suite import Suite
 

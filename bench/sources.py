@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.cards import ModelCard
+from bench.case import Edits, Model, Task
 from bench.catalog import model_file, read_card, shown
 from bench.data_section import DataKeys
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
 from bench.postprocess import check_name
 from bench.published import published_accuracy
-from bench.record import Edits, Model, Task
 from bench.sections import Config, ModelSection
 
 Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name

@@ -39,7 +39,7 @@ STOLEN_S = 0.05  # five ticks of the kernel's clock: less is not told from round
 CPU_CLOCK_RATIO = 0.75  # least to greatest
 BUSY_CORES = 0.9  # of the worker; a core that waits may clock down
 CLOCK_STEP = 0.02  # of a clock: they come in steps of 15 MHz, and the driver takes the nearest
-MEASURED = "measure"
+MEASURED, IN_TURN = "measure", "interleave"  # phases that are judged
 
 
 class Summary(Part):
@@ -179,7 +179,7 @@ def reasons_of(mask: int) -> tuple[str, ...]:
 
 def problems(telemetry: Telemetry | None) -> tuple[str, ...]:
     """What the machine did while it measured that makes its figures doubtful; nothing where nothing is known."""
-    measured = telemetry.window() if telemetry is not None else None
+    measured = telemetry.window() or telemetry.window(IN_TURN) if telemetry is not None else None
     if telemetry is None or measured is None:
         return ()
     return (*_throttling(measured), *_violations(measured), *_strangers(telemetry), *_stolen(measured),

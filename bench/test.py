@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from bench.case import Case
 from bench.errors import BenchError, StoreError
 from bench.export.formats import make_folders, parse_targets, write_exports
 from bench.plan import Plan, begin, go_on, kept_cases
 from bench.progress import Progress
-from bench.record import Case, Check, Record
+from bench.record import Check, Record
 from bench.running import run_cases
 from bench.store import FULL, replace_atomic, save_suite
 from bench.suite import Suite, load_suite

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from bench.backends.base import Arrays, Preparation, Session, Signature
+from bench.case import Case
 from bench.errors import ConversionError
 from bench.graphs.report import builds
 from bench.inputs.batches import TimedBatch
@@ -27,7 +28,7 @@ from bench.measure.observe import observe, round_of
 from bench.measure.settle import settling_of
 from bench.measure.stages import time_stages
 from bench.ownlog import OwnLog
-from bench.record import Case, Observations, Samples, Throughput
+from bench.record import Observations, Samples, Throughput
 from bench.stages import Stages
 
 Report = Callable[[str, object], None]  # a part of the record and its value

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean, median
 
+from bench.metrics import METRICS, SPEEDUPS
+from bench.percentiles import PERCENTILES, samples_needed
 from bench.record import Record, Samples
-from bench.statistics import METRICS, PERCENTILES, SPEEDUPS, samples_needed
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7
@@ -65,8 +66,18 @@ def judge(record: Record) -> tuple[Problem, ...]:
     if record.latency is None or record.failure is not None:
         return ()
     found = (rule(record, record.latency) for rule in RULES)
-    own = (*filter(None, found), *(Problem(reason) for reason in machine_problems(record.telemetry)))
-    return (*own, *chain.from_iterable(map(_of_repeat, record.repeats)))
+    of_repeats = chain.from_iterable(map(_of_repeat, record.repeats))
+    return (*filter(None, found), *_of_machine(record), *of_repeats)
+
+
+def _of_machine(record: Record) -> Iterator[Problem]:
+    """Speed-ups of blocks measured in turn are judged by what was read meanwhile, where anything was."""
+    in_turn, speedups = record.telemetry_in_turn, frozenset(SPEEDUPS)
+    apart = speedups if in_turn is not None and in_turn.readings else frozenset()
+    for reason in machine_problems(record.telemetry):
+        yield Problem(reason, ACCURACY | MACHINE | apart)
+    for reason in machine_problems(in_turn):
+        yield Problem(f"while measured in turn: {reason}", frozenset(METRICS) - speedups)
 
 
 def _of_repeat(record: Record) -> Iterator[Problem]:

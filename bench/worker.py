@@ -17,10 +17,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from bench.blocks import Turn
+from bench.case import Case
 from bench.errors import BenchError, ConfigError
 from bench.functions import is_within
 from bench.parent import end_with_parent
-from bench.record import Case, Failure
+from bench.record import Failure
 from bench.runner import WRAPPER_KEY, as_json, run_case
 
 OUT_OF_MEMORY = ("ResourceExhaustedError", "MemoryError", "OutOfMemory")

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Any
 
-from bench.record import Case, Dataset, Environment, Gpu, Model, Optimization, Record, Samples
+from bench.case import Case, Dataset, Model, Optimization
+from bench.record import Environment, Gpu, Record, Samples
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 

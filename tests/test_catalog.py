@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.case import Case, Dataset
 from bench.catalog import (
     dataset_card,
     model_card,
@@ -19,7 +20,6 @@ from bench.check_model import check_path
 from bench.data_home import provide, resolve_dataset
 from bench.errors import CatalogError, ConfigError
 from bench.find import Found, find_model, saved_model_in
-from bench.record import Case, Dataset
 from bench.shown_models import state_of
 from bench.suite import load_suite
 from tests.configs import make_config

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from bench import making
+from bench.case import Edits, Model
 from bench.errors import ConfigError, ModelError
-from bench.record import Edits, Model, Record, read_record
+from bench.record import Record, read_record
 from bench.suite import load_suite
 from tests.configs import GONE, ROOT, make_config
 from tests.factory import make_case

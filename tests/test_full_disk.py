@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from bench.case import Case
 from bench.launch import Listener
-from bench.record import Case, Record
+from bench.record import Record
 from bench.store import load_records, read_suite
 from tests.configs import ROOT, bench, make_config, write_config
 from tests.factory import make_record

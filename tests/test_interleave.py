@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -12,9 +13,11 @@ import psutil
 import pytest
 
 from bench import interleave
+from bench.case import Case
 from bench.interleave import run_together, samples_in_block
 from bench.launch import Worker
-from bench.record import Case, Observations, Record
+from bench.machine.observe import observer_of
+from bench.record import Observations, Record
 from bench.running import groups
 from bench.statistics import summarize
 from bench.store import load_records
@@ -53,7 +56,7 @@ class Run:
             if told is not None:
                 told(done, total)
 
-        run_together(cases, self.start, self.keep, tell)
+        run_together(cases, self.start, self.keep, tell, lambda: observer_of(cases[0], False, os.environ))
         return self.records
 
     def none_is_left(self) -> bool:
@@ -104,6 +107,20 @@ def test_every_record_is_kept_before_the_turns_and_again_after_them(run: Run) ->
     assert run.told == [(0, 4), (1, 4), (2, 4), (3, 4)]
     assert all(len(record.blocks) == 4 and record.failure is None for record in records.values())
     assert run.none_is_left()
+
+
+def test_the_machine_is_read_while_they_take_turns(run: Run) -> None:
+    """Once for all of them, and not where it was not asked for."""
+    a, b = run.together(variants("a", "b")).values()
+    assert a.telemetry_in_turn is not None and a.telemetry_in_turn == b.telemetry_in_turn
+    (window,) = a.telemetry_in_turn.windows
+    spent_ns = max(record.blocks[-1].began_ns for record in (a, b)) - min(r.blocks[0].began_ns for r in (a, b))
+    assert window.name == "interleave" and window.readings >= 1 and window.seconds >= spent_ns / 1e9
+    assert a.telemetry is not None and not a.telemetry.window("interleave")
+    (alone,) = run.together(variants("alone")).keys() - {"a", "b"}
+    assert run.records[alone].telemetry_in_turn is None
+    unwatched = run.together(variants("a", "b", telemetry=False))["a"].telemetry_in_turn
+    assert unwatched is not None and unwatched.absent == {"readings": "benchmark_config.telemetry is false"}
 
 
 def test_one_that_dies_in_its_turn_fails_alone(run: Run) -> None:

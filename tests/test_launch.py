@@ -22,11 +22,12 @@ import pytest
 from PIL import Image
 
 from bench import launch
+from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion
 from bench.errors import DataError
 from bench.launch import run_worker
 from bench.preflight import make_ready
-from bench.record import Case, Dataset, Model, Record
+from bench.record import Record
 from bench.sections import BenchmarkSection
 from bench.suite import Suite
 from tests.factory import make_case

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from bench.cards import Published
+from bench.case import Dataset, Model
 from bench.evidence import Answers
 from bench.published import against_published, published_accuracy
-from bench.record import Accuracy, Dataset, Model, Record
+from bench.record import Accuracy, Record
 from bench.report.comparison import compare_cases
 from bench.statistics import summarize
 from tests.factory import make_case, make_record
@@ -50,6 +51,13 @@ def test_the_verdict_takes_interval_and_rounding_into_account(hits: int, images:
 def test_each_precision_is_held_against_its_own_figure() -> None:
     assert "published 0.705" in told(measured(9900, 10_000, "INT8"))[0]
     assert told(measured(9900, 10_000, "FP16")) == []
+
+
+def test_what_ran_no_model_is_not_compared() -> None:
+    record = measured(1, 1000)
+    optimization = record.case.optimization.model_copy(update={"backend": "null"})
+    null = record.model_copy(update={"case": record.case.model_copy(update={"optimization": optimization})})
+    assert told(record) and not told(null)
 
 
 def test_figures_of_other_images_are_not_compared() -> None:

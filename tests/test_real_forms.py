@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from bench.backends.base import Array
+from bench.case import Case, Dataset
 from bench.inputs.cases import first_batch
 from bench.inputs.items import list_items
 from bench.measure import loop, stages
-from bench.record import Accuracy, Case, Dataset
+from bench.record import Accuracy
 from bench.runner import run_case
 from bench.suite import load_suite
 from tests.faults import ROOT

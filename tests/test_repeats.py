@@ -12,7 +12,9 @@ from scipy import stats
 
 from bench.between import over_processes, spread
 from bench.bounds import Interval, NoInterval
-from bench.record import Case, Failure, Record
+from bench.case import Case
+from bench.evidence import Answers
+from bench.record import Accuracy, Failure, Record
 from bench.repeats import merged, repeated
 from bench.statistics import summarize
 from bench.validity import problems
@@ -59,6 +61,16 @@ def test_a_speedup_is_that_of_processes_of_the_same_repeat() -> None:
     summary = summarize(both[1], both[0])
     assert summary.values["speedup"] == pytest.approx(2)
     assert summary.bounds["speedup"] == pytest.approx((2, 2))
+
+
+def test_the_native_case_agrees_with_itself_in_no_process() -> None:
+    """Neither a value nor a reason for its lack, as of a native case that ran once."""
+    answers = Answers(best=(1, 2), scores=(0.5, 0.5), ranks="11")
+    accuracy = Accuracy(metrics={"top1": 1.0}, num_images=2, answers=answers)
+    (native,) = merged(record.model_copy(update={"accuracy": accuracy}) for record in in_processes([10, 20, 40]))
+    summary = summarize(native, native)
+    assert "agreement" not in {**summary.values, **summary.absent} and summary.values["speedup"] == 1
+    assert "speedup" not in summary.bounds and "median_latency_ms" in summary.bounds
 
 
 def test_builds_are_the_unit_where_there_are_several() -> None:

@@ -18,11 +18,12 @@ from PIL import Image
 from bench import runner
 from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpec
 from bench.backends.null import NullBackend, NullSession
+from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion, Profile
 from bench.errors import ConversionError, ModelError
 from bench.launch import run_worker
 from bench.measure.stages import TIMED, WARM
-from bench.record import Accuracy, Case, Dataset, Model, Observations, Phase, Samples, Throughput
+from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
 from bench.runner import run_case
 from bench.statistics import summarize

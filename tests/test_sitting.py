@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from bench.blocks import Block, Turn
+from bench.case import Case
 from bench.config import read_json
 from bench.errors import ConfigError
-from bench.record import METHODOLOGY_VERSION, Case, Failure, Record
+from bench.record import METHODOLOGY_VERSION, Failure, Record
 from bench.report.sittings import environment_differences, said
 from bench.running import why_alone
 from bench.sitting import find_run, hold, look_back

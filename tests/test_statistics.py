@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.conversion import Conversion
+from bench.metrics import BOUNDED, METRICS
+from bench.percentiles import PERCENTILES, percentile, samples_needed
 from bench.record import Accuracy, Failure, Phase, Record, Samples, Throughput
 from bench.report.exports import original_statistics
-from bench.statistics import BOUNDED, METRICS, PERCENTILES, percentile, samples_needed, summarize
+from bench.statistics import summarize
 from tests.factory import make_environment, make_record, make_samples
 
 TIMES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300)

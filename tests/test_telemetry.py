@@ -286,6 +286,8 @@ def test_others_on_the_gpu_are_listed_with_their_times() -> None:
         ForeignProcess(pid=5, first_s=2, last_s=4, while_measuring=True),
     )
     assert problems(measured().model_copy(update={"foreign": found})) == ("another process on the GPU: pid 5",)
+    in_turn = summarize(Sampled(readings), spans(interleave=(4, 6)), S, {})
+    assert problems(in_turn) == ("another process on the GPU: pid 5",)
 
 
 def busy(clocks: list[float], reasons: int = 0, idle: float | None = None) -> list[Reading]:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bench.bounds import Array
 from bench.conversion import Conversion
+from bench.metrics import METRICS, SPEEDUPS
 from bench.record import Accuracy, Failure, Observations, Record, Samples
-from bench.statistics import METRICS
+from bench.telemetry import ForeignProcess, Telemetry, Window
 from bench.validity import ACCURACY, BLOCKS, MACHINE, drift, judge, problems
 from bench.verdict import check_all, exit_code, verdict
 from tests.factory import make_case, make_record, make_samples
@@ -181,6 +182,26 @@ INVALID: dict[str, tuple[Record, str]] = {
         record(observed=SEEN.model_copy(update={"detections": 0})), "nothing was detected in any of the 16 timed images"
     ),
 }  # fmt: skip
+
+
+def test_what_the_machine_did_while_they_took_turns_touches_their_speedups_alone() -> None:
+    window = Window(name="interleave", begin_s=0, end_s=9, readings=90, event_reasons={"hw_slowdown": 0.1})
+    stranger = ForeignProcess(pid=7, first_s=1, last_s=2, while_measuring=True)
+    found = judge(record(telemetry_in_turn=Telemetry(windows=(window,), foreign=(stranger,))))
+    assert [problem.reason for problem in found] == [
+        "while measured in turn: throttled: hw_slowdown for 10% of the measured time",
+        "while measured in turn: another process on the GPU: pid 7",
+    ]
+    assert all(set(METRICS) - problem.spares == set(SPEEDUPS) for problem in found)
+
+
+def test_what_it_did_before_touches_speedups_only_where_it_was_not_read_in_turn() -> None:
+    before = Window(name="measure", begin_s=0, end_s=9, readings=90, event_reasons={"hw_slowdown": 0.1})
+    throttled, quiet = Telemetry(windows=(before,)), Telemetry(readings=90)
+    (alone,), (in_turn,), (unread,) = (
+        judge(record(telemetry=throttled, telemetry_in_turn=other)) for other in (None, quiet, Telemetry())
+    )
+    assert in_turn.spares == alone.spares | set(SPEEDUPS) and alone.spares == unread.spares
 
 
 @pytest.mark.parametrize("name", INVALID)

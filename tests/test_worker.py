@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from bench.record import PHASES, Case, Dataset, Model, Record
+from bench.case import Case, Dataset, Model
+from bench.record import PHASES, Record
 from tests.factory import make_case
 from tests.faults import ROOT
 

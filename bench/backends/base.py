@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.case import Case, Optimization
 from bench.conversion import Call, Conversion, Profile
-from bench.record import Case, Optimization
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]  # tensor name -> array

@@ -22,11 +22,11 @@ import tensorflow as tf
 
 from bench.backends import litert_quantize
 from bench.backends.base import Arrays, Pending, Preparation, Signature
+from bench.case import Case, Optimization
 from bench.conversion import Call, Conversion, Profile
 from bench.environment import usable_cores
 from bench.errors import BackendUnavailable, BenchError, ConversionError
 from bench.graphs.savedmodel import SERVING_SIGNATURE, folder_bytes, model_signature
-from bench.record import Case, Optimization
 
 PRECISIONS = ("FP32", "FP16", "INT8")
 CONVERTER = f"LiteRT {tf.__version__}"

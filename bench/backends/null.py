@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench.backends.base import Arrays, Preparation, Signature, TensorSpec
+from bench.case import Case, Optimization
 from bench.conversion import Call, Conversion, Profile
-from bench.record import Case, Optimization
 
 DETECTIONS = 100
 CLASSES = 1000

@@ -12,13 +12,13 @@ from typing import Any, Literal
 import tensorflow as tf
 
 from bench.backends.base import PROFILE, Arrays, Preparation, Signature
+from bench.case import Case, Optimization
 from bench.conversion import Call, Conversion, Profile
 from bench.errors import BackendUnavailable, ModelError
 from bench.graphs.events import write_graph
 from bench.graphs.savedmodel import model_signature
 from bench.measure.profile import STEP, read_profile
 from bench.measure.trace import write_chrome_trace
-from bench.record import Case, Optimization
 
 Tensors = Mapping[str, Any]
 Function = Callable[..., Tensors]

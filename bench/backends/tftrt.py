@@ -29,13 +29,13 @@ from bench.backends.tftrt_convert import (
     write_tables,
 )
 from bench.backends.tftrt_report import describe
+from bench.case import Optimization
 from bench.catalog import conversions_dir
 from bench.conversion import Call, Conversion
 from bench.environment import gpus_and_driver, packages
 from bench.errors import BackendUnavailable, ConversionError
 from bench.functions import is_function, source_sha256
 from bench.ownlog import OwnLog
-from bench.record import Optimization
 
 SAVED, TABLES = "saved", "tables"  # folders of a conversion
 KEPT = "kept-by-tf-bench"  # a file that marks a folder as one that may be replaced

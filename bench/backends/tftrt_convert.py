@@ -18,9 +18,9 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.base import Arrays, Preparation
 from bench.backends.tftrt_report import refuse_lowered_precision
+from bench.case import Optimization
 from bench.errors import BackendUnavailable, ConversionError
 from bench.ownlog import OwnLog
-from bench.record import Optimization
 
 Tables = Mapping[str, bytes]  # name of an engine -> TensorRT's calibration table
 TABLE_SUFFIX = ".calibration"

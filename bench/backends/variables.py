@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from bench.record import Case
+from bench.case import Case
 
 # What TF-TRT leaves out, and when it builds an engine, is logged at these levels alone. The second also logs a line for
 # every execution of an engine, inside what is timed: it is asked for only where an engine could be built there.

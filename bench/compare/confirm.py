@@ -23,13 +23,13 @@ from bench.compare.rules import Judged, adverse, rules
 from bench.compare.sides import Sides
 from bench.errors import StoreError
 from bench.history.measured import Measurement, Run, measurements
+from bench.metrics import SPEEDUPS
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun
-from bench.statistics import SPEEDUPS
 from bench.store import save_suite
 from bench.suite import Suite
 from bench.turns import paired_speedups

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.compare_section import CompareSection, Rule
 from bench.errors import ConfigError, nearest
-from bench.statistics import METRICS
+from bench.metrics import METRICS
 
 # docs/nightly.md says why these.
 DEFAULTS: Mapping[str, Rule] = {

@@ -15,9 +15,9 @@ from typing import Any
 
 from bench.backends.availability import missing_tensorrt, tensorflow_build
 from bench.backends.base import load_backend
+from bench.case import Optimization, Precision
 from bench.doctor.libraries import find_libraries
 from bench.errors import BackendUnavailable, ModelError
-from bench.record import Optimization, Precision
 
 PRECISIONS: dict[str, Precision] = {"tensorflow": "native", "tf-trt": "FP32", "litert": "FP32"}
 Answers = Iterator[tuple[str, Any]]

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from bench.case import Edits
 from bench.errors import ModelError
 from bench.graphs.nodes import Body, Node, bodies, drop, source, tensor_proto, value
-from bench.record import Edits
 
 NMS = "NonMaxSuppression"
 SCORE_THRESHOLDS = {  # op -> index of the input

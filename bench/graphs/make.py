@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from bench.case import Edits, Model
 from bench.errors import BenchError, ModelError
 from bench.graphs.checkpoint import freeze_checkpoint
 from bench.graphs.edits import apply
@@ -26,7 +27,6 @@ from bench.graphs.graphdef import read_frozen
 from bench.graphs.keras import export_application, save_keras
 from bench.graphs.once import once
 from bench.graphs.savedmodel import SERVING_SIGNATURE
-from bench.record import Edits, Model
 
 VERSION = 1  # of what is made: one more where the same request is to give another SavedModel
 COUNTS = "edits.json"

@@ -10,8 +10,8 @@ from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 from tensorflow.python.framework import dtypes
 
 from bench.backends.base import Signature, TensorSpec
+from bench.case import Model
 from bench.errors import ModelError
-from bench.record import Model
 
 SERVING_SIGNATURE = "serving_default"
 SERVING_TAGS = frozenset({"serve"})

@@ -18,7 +18,7 @@ from bench.history.index import Index, Night, SeriesInfo
 from bench.history.measured import read_run
 from bench.history.trend import chosen
 from bench.metric import Metric
-from bench.statistics import METRICS
+from bench.metrics import METRICS
 from bench.store import SUITE_FILE, read_suite
 from bench.unpack import SUFFIXES, is_archive, unpack
 

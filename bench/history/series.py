@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from bench.record import Case, Environment, Record
+from bench.case import Case
+from bench.record import Environment, Record
 
 # What leaves the figures alone, or lies elsewhere on another machine.
 NO_PART_OF_A_MODEL = frozenset({"path", "frozen_path", "published"})

@@ -12,7 +12,7 @@ from bench.history.acknowledged import Acknowledged
 from bench.history.changepoints import ChangePoint, Changes, find_changes
 from bench.history.index import Index, Night, SeriesInfo
 from bench.history.series import covariate_differences
-from bench.statistics import METRICS
+from bench.metrics import METRICS
 
 NEAR = 1  # nights: a change point may lie so far from the night that was acknowledged
 

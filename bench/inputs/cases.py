@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from bench.backends.base import Array, Arrays, Signature
+from bench.case import Case
 from bench.inputs.batches import Batch, TimedBatch, iterate_batches
 from bench.inputs.feeds import check_shapes, feed, image_input
 from bench.inputs.images import load_image
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
-from bench.record import Case
 
 POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
 POOL_BATCHES = 32

@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from bench.case import Dataset, Model
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
 from bench.functions import is_function
@@ -23,7 +24,6 @@ from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
 from bench.inputs.preprocess import own_function
 from bench.postprocess.apply import load_postprocess
-from bench.record import Dataset, Model
 
 CALIBRATION_KEY = "optimization_config.calib_images_dir or calib_dataset"
 NAMED = 5  # of the images that cannot be used

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from bench.case import Dataset
 from bench.errors import DataError
-from bench.record import Dataset
 
 Channels: TypeAlias = "tuple[float, float, float]"
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.annotations import read_annotations, sizes_by_id
 from bench.inputs.item import Item
 from bench.inputs.labelled import folder_items, label_items, table_items
 from bench.inputs.tfrecords import record_items
-from bench.record import Dataset
 
 SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -6,9 +6,9 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.item import Item, label_from
-from bench.record import Dataset
 
 PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "class_id")

@@ -13,9 +13,9 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.item import Item, label_from
-from bench.record import Dataset
 
 ENCODED, LABEL = "image/encoded", "image/class/label"
 Span = tuple[int, int]

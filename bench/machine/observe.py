@@ -17,10 +17,10 @@ from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any
 
+from bench.case import Case
 from bench.machine.reading import Sampled, Task, decode
 from bench.machine.summaries import summarize
 from bench.machine.timeline import Timeline
-from bench.record import Case
 from bench.telemetry import ClockLock, Telemetry
 
 READY_S = 10.0  # nvmlInit takes seconds where no persistence daemon runs
@@ -92,11 +92,15 @@ class Observer:
 
     def settle(self) -> None:
         """Wait until a GPU is open, and let it be read for a second before there is a worker."""
-        if not self._wants_gpu or self._process is None or self._process.stdout is None:
-            return
-        ready, _, _ = select.select([self._process.stdout], [], [], READY_S)
-        if ready and self._process.stdout.readline() == b"gpu\n":
+        if self._wants_gpu and self.reads_gpu():
             time.sleep(IDLE_S)
+
+    def reads_gpu(self) -> bool:
+        """Wait until it reads, and say whether there is a GPU that it reads."""
+        if self._process is None or self._process.stdout is None:
+            return False
+        ready, _, _ = select.select([self._process.stdout], [], [], READY_S)
+        return bool(ready) and self._process.stdout.readline() == b"gpu\n"
 
     def begin(self) -> None:
         """The worker is about to be started: the zero of all times."""

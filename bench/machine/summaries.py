@@ -11,6 +11,7 @@ from bench.machine.energy import energies
 from bench.machine.reading import Reading, Sampled
 from bench.machine.timeline import EDGE_NS, MEASURED, Span, change
 from bench.telemetry import (
+    IN_TURN,
     NO_THROTTLING,
     ClockLock,
     ForeignProcess,
@@ -149,7 +150,7 @@ def _changes(near: Sequence[Reading], span: Span) -> dict[str, Any]:
 
 
 def _foreign(readings: Sequence[Reading], spans: Sequence[Span], worker_ns: int) -> tuple[ForeignProcess, ...]:
-    measured = [span for span in spans if span.name == MEASURED]
+    measured = [span for span in spans if span.name in (MEASURED, IN_TURN)]
     seen: dict[int, list[tuple[Reading, int | None, str]]] = {}
     for reading in readings:
         for pid, used, name in reading.foreign or ():

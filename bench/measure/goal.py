@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from bench.record import Case
-from bench.statistics import samples_needed
+from bench.case import Case
+from bench.percentiles import samples_needed
 
 LEAST = 64  # samples, where min_iterations does not say: what a 90th percentile needs
 MOST = 20_000  # samples of what answers in microseconds: a record stays below a megabyte

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import sqrt
 from statistics import median
 
-from bench.record import Case
+from bench.case import Case
 
 WINDOWS = 3  # of the last half
 LEAST_NS = 200_000_000  # trtexec's default --warmUp; windows of a few milliseconds see no clock that rises

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.backends.base import Array, Arrays, Signature, TensorSpec
+from bench.case import Model
 from bench.errors import ConfigError, ModelError
 from bench.functions import load_function
 from bench.postprocess import NAMED
 from bench.postprocess.boxes import Shape, to_relative
-from bench.record import Model
 
 PARAMETERS = ("outputs", "image_shape")
 KEY = "model_config.postprocess"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from bench.metrics import METRICS
+from bench.report.cells import figure
 from bench.report.comparison import Column, Comparison
-from bench.report.grid import DOUBT, NO_VALUE, significant
-from bench.statistics import METRICS
 
 SHOWN = (
     "median_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps", "speedup", "map", "top1", "agreement",
@@ -71,6 +71,4 @@ def _figures(column: Column, names: Sequence[str]) -> tuple[Figure, ...]:
 
 def _figure(column: Column, name: str) -> Figure:
     value = column.summary.values.get(name)
-    if value is None:
-        return Figure(NO_VALUE, "")
-    return Figure(significant(value) + (DOUBT if name in column.doubtful else ""), repr(value))
+    return Figure(figure(column, name), "" if value is None else repr(value))

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bench.metrics import ACCURACY_METRICS
 from bench.report.comparison import Column, Comparison
 from bench.report.grid import DOUBT
 from bench.report.marks import (
@@ -23,7 +24,6 @@ from bench.report.marks import (
     titled,
     wrap,
 )
-from bench.statistics import ACCURACY_METRICS
 from bench.uncertainty import PERCENTS
 
 PANELS_ACROSS = 2

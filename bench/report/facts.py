@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from bench.case import Optimization
 from bench.conversion import Conversion
-from bench.record import Environment, Optimization, Record
+from bench.record import Environment, Record
 from bench.report.grid import plain, significant
 from bench.report.words import counted, percent, size
-from bench.telemetry import Summary, Telemetry
+from bench.telemetry import IN_TURN, Summary, Telemetry
 
 Facts = tuple[tuple[str, str], ...]
 
@@ -144,8 +145,19 @@ def machine_facts(record: Record) -> Facts:
             ("workers that waited on the GPU", _count(telemetry.waiting_workers or None)),
             ("other processes on the GPU", ", ".join(str(process.pid) for process in telemetry.foreign) or None),
             ("telemetry", telemetry.failed),
+            *_in_turn(record.telemetry_in_turn),
         ]
     )
+
+
+def _in_turn(telemetry: Telemetry | None) -> Iterator[tuple[str, str | None]]:
+    """What was read while the variants of a comparison took turns."""
+    if telemetry is None:
+        return
+    window = telemetry.window(IN_TURN)
+    for name, summary in window.fields.items() if window is not None else ():
+        yield f"{name}, in turn", _reach(name, summary)
+    yield "telemetry, in turn", telemetry.failed
 
 
 def _reach(name: str, summary: Summary) -> str:

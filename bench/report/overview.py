@@ -8,13 +8,15 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from bench.report.cells import figure, ratio
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import by_weight, is_plumbing
-from bench.report.grid import DOUBT, NO_VALUE, significant
+from bench.report.grid import DOUBT, NO_VALUE
 from bench.report.listing import Listing, make_listing
 
 EXPECTED_SHARE = 0.9  # of the nodes: what the TF-TRT guide expects of the models that it verified
 ACCURACY = ("top1", "map")
+GIST = f"speed-up in brackets; ± is an interval of 95 %; {DOUBT} not valid"
 FEWEST = 2  # models or batch sizes: one has its own table
 
 Tell = Callable[[Column], str]
@@ -26,9 +28,9 @@ def overview_listings(comparisons: Sequence[Comparison]) -> list[Listing]:
         return []
     labels = list(dict.fromkeys(column.label for comparison in comparisons for column in comparison.columns))
     return [
-        *_table("Throughput with several batches in flight, images/s", f"speed-up in brackets; {DOUBT} not valid",
+        *_table("Throughput with several batches in flight, images/s", GIST,
                 comparisons, labels, lambda column: _speed(column, "throughput_fps", "throughput_speedup")),
-        *_table("Median latency of a batch, ms", f"speed-up in brackets; {DOUBT} not valid",
+        *_table("Median latency of a batch, ms", GIST,
                 comparisons, labels, lambda column: _speed(column, "median_latency_ms", "speedup")),
         *_table("Nodes converted", "and the engines that replace them", comparisons, labels, _converted),
         *_left_in_tensorflow(comparisons),
@@ -64,16 +66,14 @@ def _name(comparison: Comparison) -> str:
     return comparison.model + (" (random weights)" if random else "")
 
 
-def _speed(column: Column, name: str, ratio: str) -> str:
+def _speed(column: Column, name: str, relative: str) -> str:
     if column.failed:
         return _failure(column)
-    values, doubt = column.summary.values, DOUBT if name in column.doubtful else ""
-    if name not in values:
+    if name not in column.summary.values:
         return NO_VALUE
-    text = f"{significant(values[name])}{doubt}{' broken' if column.broken else ''}"
-    return (
-        f"{text} ({significant(values[ratio], 3)}x)" if ratio in values and column.native is not column.record else text
-    )
+    text = figure(column, name) + (" broken" if column.broken else "")
+    times = ratio(column, relative)
+    return f"{text} ({times})" if times else text
 
 
 def _failure(column: Column) -> str:
@@ -127,6 +127,5 @@ def _accuracy_of(column: Column | None, name: str) -> str:
     figures = published.figures.get(case.optimization.precision_mode, {}) if published else {}
     if value is None and name not in figures:
         return NO_VALUE
-    ours = NO_VALUE if value is None else f"{value:.4f}{DOUBT if name in column.doubtful else ''}"
-    ours += " broken" if column.broken else ""
+    ours = figure(column, name) + (" broken" if column.broken else "")
     return f"{ours} / {figures[name]:.4f}" if name in figures else ours

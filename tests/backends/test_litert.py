@@ -15,9 +15,9 @@ from tensorflow.lite.tools.flatbuffer_utils import convert_bytearray_to_object  
 from bench.backends import litert_quantize  # noqa: E402
 from bench.backends.base import Array, Arrays, Preparation  # noqa: E402
 from bench.backends.litert import LiteRtBackend  # noqa: E402
+from bench.case import Precision  # noqa: E402
 from bench.errors import BackendUnavailable, ConversionError  # noqa: E402
 from bench.graphs.savedmodel import read_signature  # noqa: E402
-from bench.record import Precision  # noqa: E402
 from tests.factory import make_case, make_optimization  # noqa: E402
 
 SHARED_MODELS = Path(__file__).parents[2] / "../shared/data/models"

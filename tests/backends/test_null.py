@@ -12,7 +12,7 @@ import pytest
 from bench.accuracy.outputs import detection_outputs, score_output
 from bench.backends.base import Preparation, load_backend
 from bench.backends.null import NullBackend, NullSession
-from bench.record import Case, Model
+from bench.case import Case, Model
 from tests.factory import make_case
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bench.backends.variables import worker_variables
+from bench.case import Edits
 from bench.launch import run_worker
-from bench.record import Edits
 from tests.factory import make_case, make_optimization
 
 

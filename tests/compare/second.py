@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.case import Case
 from bench.compare.comparison import Comparison, Row
-from bench.record import Case, Record
+from bench.record import Record
 
 METRIC = "median_latency_ms"
 Second = Callable[[Case], Record]  # what measuring a case again gives

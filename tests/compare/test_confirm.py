@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from bench.case import Case
 from bench.compare import confirm
 from bench.compare.baseline import compare
 from bench.compare.comparison import Comparison
@@ -19,7 +20,7 @@ from bench.compare_section import CompareSection
 from bench.history.golden import pin
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
-from bench.record import Case, Failure, Record
+from bench.record import Failure, Record
 from bench.sections import BenchmarkSection
 from bench.suite import Suite
 from tests.compare.second import METRIC, Gate, row

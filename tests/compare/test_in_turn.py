@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.blocks import Block, Turn
+from bench.case import Case
 from bench.compare import again, confirm
 from bench.compare.comparison import Row
 from bench.conversion import Conversion
-from bench.record import Case, Failure, Record
+from bench.record import Failure, Record
 from bench.repeats import repeated as repeats
 from bench.store import load_records
 from tests.compare.second import METRIC, Gate, Second, row

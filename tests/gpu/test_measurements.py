@@ -58,9 +58,12 @@ def test_modes_are_measured_in_turn_and_the_speedup_has_an_interval(modes: dict[
 
 
 def test_workers_that_wait_are_no_strangers_on_the_gpu(modes: dict[str, Record]) -> None:
-    found = {mode: record.telemetry.foreign for mode, record in modes.items() if record.telemetry is not None}
-    print(found)
-    assert not any(process.while_measuring for foreign in found.values() for process in foreign)
+    told = [
+        each for record in modes.values() for each in (record.telemetry, record.telemetry_in_turn) if each is not None
+    ]
+    print([(each.foreign, each.waiting_workers) for each in told])
+    assert len(told) == 4
+    assert not any(process.while_measuring for each in told for process in each.foreign)
 
 
 def test_the_gpu_is_read_while_it_works(modes: dict[str, Record]) -> None:

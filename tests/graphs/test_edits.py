@@ -11,13 +11,13 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
+from bench.case import Edits, Model  # noqa: E402
 from bench.errors import ModelError  # noqa: E402
 from bench.graphs import edits as graph_edits  # noqa: E402
 from bench.graphs.frozen import freeze  # noqa: E402
 from bench.graphs.make import make  # noqa: E402
 from bench.graphs.nodes import bodies  # noqa: E402
 from bench.graphs.savedmodel import SERVING_TAGS, meta_graph  # noqa: E402
-from bench.record import Edits, Model  # noqa: E402
 from tests.configs import ROOT  # noqa: E402
 from tests.graphs import small  # noqa: E402
 from tests.graphs.small import floats  # noqa: E402

@@ -13,10 +13,10 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from bench.backends.base import Array  # noqa: E402
+from bench.case import Edits, Model  # noqa: E402
 from bench.errors import ModelError  # noqa: E402
 from bench.graphs.make import main, make  # noqa: E402
 from bench.graphs.savedmodel import SERVING_TAGS, meta_graph, read_signature  # noqa: E402
-from bench.record import Edits, Model  # noqa: E402
 from tests.graphs import small  # noqa: E402
 from tests.graphs.small import floats  # noqa: E402
 

@@ -12,8 +12,8 @@ pytest.importorskip("tensorflow")
 
 from bench.accuracy.classification import TopK
 from bench.backends.base import Preparation, load_backend
+from bench.case import Model
 from bench.errors import ModelError
-from bench.record import Model
 from tests.factory import make_case
 from tests.graphs import small
 from tests.graphs.small import floats

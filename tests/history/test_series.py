@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from bench.case import Dataset, Model, PublishedAccuracy
 from bench.history.measured import measurements
 from bench.history.series import covariates, segment_key, series_key
-from bench.record import Dataset, Gpu, Model, PublishedAccuracy, Record
+from bench.record import Gpu, Record
 from bench.telemetry import ClockLock, ClockPolicy, GpuState, Telemetry
 from tests.factory import make_case, make_environment, make_optimization, make_record
 from tests.history.nights import night_record, repeated

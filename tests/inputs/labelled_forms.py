@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.record import Dataset
+from bench.case import Dataset
 
 CLASSES = ("n01440764", "n01443537", "n01484850")
 Images = list[tuple[str, int, bytes]]  # name, label and JPEG of each

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.check import Checked, check_data
 from bench.inputs.items import choose_items, list_items
-from bench.record import Dataset
 from tests.faults import ROOT
 
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
-from bench.record import Dataset
 
 
 def coco(folder: Path, data: Any) -> Dataset:

@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from bench.accuracy.classification import TopK
 from bench.backends.base import Signature, TensorSpec
+from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.batches import iterate_batches
 from bench.inputs.check import check_data
 from bench.inputs.images import load_image
 from bench.inputs.items import list_items
 from bench.inputs.tfrecords import masked_crc32c
-from bench.record import Accuracy, Dataset
+from bench.record import Accuracy
 from tests.inputs.labelled_forms import as_folders, as_labels, as_records, as_table, make_images
 
 FORMS = (as_labels, as_table, as_folders, as_records)

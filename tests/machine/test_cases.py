@@ -83,6 +83,10 @@ def test_workers_that_wait_for_their_turn_are_no_strangers(tmp_path: Path, monke
     assert [process.pid for process in first.foreign] == [process.pid for process in second.foreign] == [1]
     assert (first.waiting_workers, second.waiting_workers) == (0, 1)
     assert second.gpu is not None and second.gpu.worker_identified_by == "its process id"
+    in_turn, same = (record.telemetry_in_turn for record in running.records.values())
+    assert in_turn is not None and in_turn == same and in_turn.gpu is not None
+    assert ([process.pid for process in in_turn.foreign], in_turn.waiting_workers) == ([1], 2)
+    assert [window.name for window in in_turn.windows] == ["interleave"] and in_turn.trace.times_s == ()
 
 
 def test_nothing_is_read_where_the_config_says_so(tmp_path: Path) -> None:

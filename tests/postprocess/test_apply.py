@@ -13,11 +13,12 @@ from bench.accuracy.detection import BoxMap
 from bench.accuracy.outputs import detection_outputs
 from bench.accuracy.postprocessed import Postprocessed
 from bench.backends.base import Arrays, Signature, TensorSpec
+from bench.case import Model
 from bench.errors import ConfigError, ModelError
 from bench.inputs.batches import Batch
 from bench.inputs.item import Item
 from bench.postprocess.apply import judged_signature, processing
-from bench.record import Model, read_record
+from bench.record import read_record
 from bench.sources import COCO80
 from bench.suite import load_suite
 from tests.configs import ROOT, bench, write_config, write_images

@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
+from bench.case import Dataset, Model
 from bench.conversion import Conversion
-from bench.record import Accuracy, Dataset, Failure, Model, Record, Throughput
+from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.comparison import Comparison, Row, compare_cases
 from tests.factory import make_case, make_optimization, make_record, make_samples
 

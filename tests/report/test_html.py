@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.case import Model
 from bench.conversion import Conversion
-from bench.record import Check, Failure, Model, Phase, Record
+from bench.record import Check, Failure, Phase, Record
 from bench.report.comparison import compare_cases
 from bench.report.filenames import TIMELINE, case_files
 from bench.report.html import page
@@ -116,9 +117,10 @@ def test_a_case_tells_how_its_loops_ended_and_shows_its_own_picture() -> None:
 
 
 def test_all_cases_stand_in_one_table_with_the_numbers_to_sort_by() -> None:
-    reader = read([make_record(), make_record("FP16", failure=Failure(kind="crash", phase="build", message="no"))])
+    steady = make_record(latency=make_samples([14.5] * 30))
+    reader = read([steady, make_record("FP16", failure=Failure(kind="crash", phase="build", message="no"))])
     assert "All cases case state median_latency_ms" in reader.text
-    assert "native measured 14.50" in reader.text and "FP16 (tf-trt) failed" in reader.text
+    assert "native measured 14.50 ±0 %" in reader.text and "FP16 (tf-trt) failed" in reader.text
     assert {"#case-1-1", "#case-1-2"} <= set(reader.references)
 
 

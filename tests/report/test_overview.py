@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bench.case import PublishedAccuracy
 from bench.conversion import Conversion, LeftOut
-from bench.record import Failure, PublishedAccuracy, Record
+from bench.record import Failure, Record
 from bench.report.comparison import compare_cases
 from bench.report.grid import DOUBT
 from bench.report.listing import Listing
@@ -40,10 +41,18 @@ def test_each_model_and_batch_size_has_a_row_and_each_mode_a_column() -> None:
     latency = listings([*of("a"), *of("a", 64), *of("b", fp16_ms=1.0)])["Median latency of a batch"]
     assert len(latency.head) == 4 and latency.head[:2] == ("model", "batch")
     assert latency.rows == (
-        ("a", "8", "4.000", "2.000 (2.00x)"),
-        ("a", "64", "4.000", "2.000 (2.00x)"),
-        ("b", "8", "4.000", "1.000 (4.00x)"),
+        ("a", "8", "4.000 ±0 %", "2.000 ±0 % (2.00x ±0 %)"),
+        ("a", "64", "4.000 ±0 %", "2.000 ±0 % (2.00x ±0 %)"),
+        ("b", "8", "4.000 ±0 %", "1.000 ±0 % (4.00x ±0 %)"),
     )
+
+
+def test_a_speedup_over_a_native_case_that_is_not_valid_is_marked_and_the_time_beside_it_is_not() -> None:
+    native, fp16 = of("a")
+    assert native.latency is not None
+    unsettled = native.model_copy(update={"latency": native.latency.model_copy(update={"settled": False})})
+    row = listings([unsettled, fp16, *of("b")])["Median latency of a batch"].rows[0]
+    assert row[2:] == (f"4.000{DOUBT} ±0 %", f"2.000 ±0 % (2.00x{DOUBT} ±0 %)")
 
 
 def test_one_comparison_has_a_table_of_its_own_and_no_overview() -> None:
@@ -63,7 +72,7 @@ def test_a_broken_case_is_said_to_be() -> None:
     native, fp16 = of("a")
     broken = {fp16.case.id: "2 engines fell back"}
     found = overview_listings(compare_cases([native, fp16, *of("b")], lambda record: broken.get(record.case.id)))
-    assert found[0].rows[0][-1] == "2.000 broken (2.00x)"
+    assert found[0].rows[0][-1] == "2.000 ±0 % broken (2.00x ±0 %)"
 
 
 def test_operations_are_named_where_little_is_converted() -> None:
@@ -89,7 +98,7 @@ def test_accuracy_stands_beside_the_published() -> None:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("figure", ["4.444", "12098 (5.92x)", "99.6 % (1)", "0.2464"])
+@pytest.mark.parametrize("figure", ["4.444", "12098 ±2.2 % (5.92x", "99.6 % (1)", "0.2464 ±0.0"])
 def test_kept_runs(figure: str) -> None:
     reference = ROOT / "results" / "reference"
     runs = ["resnet50_measured/20261122T080652Z-6f86fa", "ssd_mobilenet_v1/20261122T080651Z-52b1f6"]

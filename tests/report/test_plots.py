@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from bench.record import Accuracy, Failure, Model, Record, Throughput
+from bench.case import Model
+from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.bars import ACCURACY, ENERGY, LATENCY, THROUGHPUT, Bars, draw_bars
 from bench.report.comparison import compare_cases
 from bench.report.curves import draw_distribution, draw_trade_off
