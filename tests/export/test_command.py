@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.export.formats import FORMATS
-from tests.configs import bench, write_config
+from tests.configs import ROOT, bench, write_config
 from tests.export.runs import write_run
 from tests.history.nights import night_record, write_night, write_nights
 
@@ -17,6 +17,7 @@ from tests.history.nights import night_record, write_night, write_nights
 @pytest.fixture(autouse=True)
 def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "archive"])
