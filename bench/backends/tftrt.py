@@ -15,7 +15,8 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.availability import missing_for_tf_trt
 from bench.backends.base import Preparation
-from bench.backends.cache import KIND, MODEL, ConversionCache, Entry, content_sha256
+from bench.backends.cache import KIND, MODEL, ConversionCache, Entry
+from bench.backends.manifest import content_sha256
 from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, choose_call, load, set_up
 from bench.backends.tftrt_convert import (
     Converter,
