@@ -17,7 +17,7 @@ from bench.backends.availability import missing_tensorrt, tensorflow_build
 from bench.backends.base import load_backend
 from bench.doctor.libraries import find_libraries
 from bench.errors import BackendUnavailable, ModelError
-from bench.record import Optimization, Precision
+from bench.record import Model, Optimization, Precision
 
 PRECISIONS: dict[str, Precision] = {"tensorflow": "native", "tf-trt": "FP32", "litert": "FP32"}
 Answers = Iterator[tuple[str, Any]]
@@ -62,6 +62,18 @@ def model(path: str) -> Answers:
         yield "ops", dict(count_ops(frozen_graph(Path(path))))
     except ModelError as error:
         yield "error", str(error)
+
+
+def made(description: str, folder: str) -> Answers:
+    """The ops of a model of another format, of which a SavedModel is made first."""
+    from bench.graphs.make import make
+
+    try:
+        built, _ = make(Model.model_validate_json(description), None, 0, Path(folder))
+    except ModelError as error:
+        yield "error", str(error)
+    else:
+        yield from model(str(built))
 
 
 def signature(path: str) -> Answers:
@@ -109,6 +121,7 @@ QUESTIONS: dict[str, Callable[..., Answers]] = {
     "libraries": libraries,
     "tensorflow": tensorflow,
     "model": model,
+    "made": made,
     "signature": signature,
     "application": application,
 }
