@@ -60,6 +60,7 @@ def test_modes_are_measured_in_turn_and_the_speedup_has_an_interval(modes: dict[
 def test_workers_that_wait_are_no_strangers_on_the_gpu(modes: dict[str, Record]) -> None:
     found = {mode: record.telemetry.foreign for mode, record in modes.items() if record.telemetry is not None}
     print(found)
+    assert found.keys() == modes.keys()
     assert not any(process.while_measuring for foreign in found.values() for process in foreign)
 
 
