@@ -84,7 +84,7 @@ def aa(
 @app.command()
 def doctor(
     model: Annotated[
-        str | None, typer.Option("--model", metavar="NAME|DIR", help="Which ops of this model TF-TRT would convert.")
+        str | None, typer.Option("--model", metavar="NAME|PATH", help="Which ops of this model TF-TRT would convert.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for machines.")] = False,
 ) -> None:

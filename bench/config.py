@@ -85,16 +85,22 @@ def describe(source: str, error: Any, keys: Callable[[Location], list[str]] | No
     if not where:
         return f"{source}: an object is needed, not {json_type(value)}"
     if kind == "extra_forbidden":
-        known = (keys or known_keys)(error["loc"][:-1])
-        return (
-            f"{source}: {where}: unknown key{nearest(str(error['loc'][-1]), known) or '; known: ' + ', '.join(known)}"
-        )
+        return f"{source}: {where}: unknown key{_hint(error['loc'], (keys or known_keys)(error['loc'][:-1]))}"
     if kind == "missing":
         return f"{source}: {where}: missing"
     if kind == "literal_error":
         hint = nearest(value, allowed(context)) if isinstance(value, str) else ""
         return f"{source}: {where}: {json.dumps(value)} is not one of {context['expected']}{hint}"
     return f"{source}: {where}: {json.dumps(value)}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
+def _hint(location: Location, known: list[str]) -> str:
+    """Where an unknown key belongs, or what is spelled like it, or all that is known."""
+    key = str(location[-1])
+    homes = [name for name, section in SECTIONS.items() if location[0] in SECTIONS and key in section.model_fields]
+    if homes:
+        return f"; it belongs in {' or '.join(homes)}"
+    return nearest(key, known) or f"; known: {', '.join(known)}"
 
 
 def allowed(context: dict[str, Any]) -> list[str]:

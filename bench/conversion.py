@@ -156,6 +156,7 @@ class Conversion(Part):
     left_out: tuple[LeftOut, ...] = ()  # nodes that stay in TensorFlow
     dropped: tuple[Dropped, ...] = ()  # segments that did not become engines
     engine_builds_while_timed: int | None = None
+    fallback_warnings_while_timed: int | None = None  # in the log; TF-TRT repeats each kind a few times at most
     cached: bool | None = None  # True: converted and built earlier; None: not from a cache
     cache_reason: str = ""  # why there was nothing in the cache
     cache_entry: str | None = None  # its name there; None: not kept, or a record of an earlier version

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.backends.availability import tensorflow_version
-from bench.backends.cache import content_sha256
+from bench.backends.manifest import content_sha256
 from bench.case import Case, Model
 from bench.catalog import cache_dir
 from bench.errors import ModelError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from bench.backends.availability import missing_for_tf_trt
@@ -11,10 +12,12 @@ from bench.errors import BackendUnavailable
 from bench.sections import BenchmarkSection, OptimizationSection
 from bench.sources import Problem
 
-# What no other backend has an equal for. The original's own keys are not here: its configs run anywhere.
-TF_TRT_ALONE = (
-    "use_dynamic_shape", "build_batch_sizes", "allow_build_at_runtime", "nodes_blacklist", "calibration_tables",
+# What LiteRT has no equal for. The original's own keys are not here: its configs run anywhere.
+LITERT_LACKS = (
+    "use_dynamic_shape", "dynamic_shape_profile_strategy", "build_batch_sizes", "allow_build_at_runtime",
+    "nodes_blacklist", "use_function_backup", "calibration_tables", "call",
 )  # fmt: skip
+OP_TYPE = r"_?[A-Z][A-Za-z0-9_>]*"
 
 
 def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSection, problem: Problem) -> Optimization:
@@ -36,7 +39,9 @@ def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSecti
         raise problem("optimization_config.call", f'"{section.call}": XLA compiles functions alone; set "function"')
     _check_sizes(section, problem)
     if backend == "litert":
-        _refuse_tf_trt_alone(section, problem)
+        _refuse_what_litert_lacks(section, problem)
+    if backend == "tf-trt":
+        _check_strategy(section, problem)
     _check_tables(section, problem)
     # Native is what was asked for, not what "auto" made of it.
     requested = backend if section.precision_mode == "native" else _requested(section, problem)
@@ -47,12 +52,12 @@ def resolve_optimization(section: OptimizationSection, benchmark: BenchmarkSecti
     return Optimization(backend=backend, requested_backend=requested, **fields)
 
 
-def _refuse_tf_trt_alone(section: OptimizationSection, problem: Problem) -> None:
+def _refuse_what_litert_lacks(section: OptimizationSection, problem: Problem) -> None:
     if section.precision_mode == "INT8" and not section.use_calibration:
         raise problem("optimization_config.use_calibration", "false: backend litert finds INT8 ranges by calibration")
-    for key in TF_TRT_ALONE:
+    for key in LITERT_LACKS:
         value = getattr(section, key)
-        if value not in (None, False, []):
+        if value not in (None, [], OptimizationSection.model_fields[key].default):
             raise problem(
                 f"optimization_config.{key}",
                 f"{json.dumps(value)}: backend litert has no equal of it; set backend to tf-trt, or remove it",
@@ -66,11 +71,19 @@ def _check_sizes(section: OptimizationSection, problem: Problem) -> None:
             f"{json.dumps(section.build_batch_sizes)}: max_batch_size is {section.max_batch_size}; keep one of them",
         )
     for name in section.nodes_blacklist:
-        if not name.isidentifier():
+        if not re.fullmatch(OP_TYPE, name):
             raise problem(
                 "optimization_config.nodes_blacklist",
                 f"{name!r}: is no type of op, such as Softmax; TensorFlow 2 takes no names of nodes",
             )
+
+
+def _check_strategy(section: OptimizationSection, problem: Problem) -> None:
+    """TF-TRT itself takes a strategy for profiles that it does not make, and says nothing."""
+    strategy = section.dynamic_shape_profile_strategy
+    if strategy != "Range" and not section.use_dynamic_shape:
+        key = "optimization_config.dynamic_shape_profile_strategy"
+        raise problem(key, f'"{strategy}": profiles are of dynamic shapes; set use_dynamic_shape to true, or remove it')
 
 
 def _check_tables(section: OptimizationSection, problem: Problem) -> None:

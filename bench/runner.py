@@ -88,7 +88,7 @@ def run_case(case: Case, report: Reporter, turns: Iterable[Turn] = ()) -> None:
                 run_loads(session, preparation, timed.batches, timed.latency, timed.throughput, report.part)
             if metric is not None:
                 _evaluate(case, session, preparation.signature, metric, timed, phase, report)
-            _prove(session, preparation, conversion, timed.built, report)
+            _prove(session, preparation, conversion, timed, report)
             with without_garbage_collection():
                 report.part("blocks", [take_turn(session, timed.batches, turn) for turn in turns])
             report.part("peak_gpu_bytes", session.peak_gpu_bytes())
@@ -165,7 +165,7 @@ def _with_calibration(conversion: Conversion | None, preparation: Preparation) -
 
 
 def _prove(
-    session: Session, preparation: Preparation, conversion: Conversion | None, built: int | None, report: Reporter
+    session: Session, preparation: Preparation, conversion: Conversion | None, timed: Timed, report: Reporter
 ) -> None:
     """What ran, from a pass of its own after all timing."""
     try:
@@ -186,7 +186,8 @@ def _prove(
     proof = {
         "engine_executions": profile.engine_executions,
         "native_executions": profile.native_executions,
-        "engine_builds_while_timed": built,
+        "engine_builds_while_timed": timed.built,
+        "fallback_warnings_while_timed": timed.fell_back,
     }
     report.part("conversion", conversion.model_copy(update=proof))
 

@@ -148,7 +148,9 @@ class OptimizationSection(Section):
         "Range", description="TF-TRT, with use_dynamic_shape: how profiles are made of the shapes built for."
     )
     build_batch_sizes: list[Positive] | None = Field(
-        None, description="TF-TRT: batch sizes to build for. Default: max_batch_size, else the batch size. Ours."
+        None,
+        min_length=1,
+        description="TF-TRT: batch sizes to build for. Default: max_batch_size, else the batch size. Ours.",
     )
     is_dynamic_op: bool | None = Field(
         None, description="TF-TRT of TensorFlow 1: TensorFlow 2 has no static engines, so `false` is an error."

@@ -88,7 +88,7 @@ def _of_card(section: ModelSection) -> Resolved:
         postprocess=card.postprocess,
         postprocess_options=card.postprocess_options,
         published=published_accuracy(card.published, card.dataset),
-        **(_architecture(card) if found is None else _weights(card, found)),
+        **(_architecture(card) if found is None else weights_of(card, found)),
     )
     return model, card.dataset, card.image_shape
 
@@ -103,7 +103,7 @@ def _architecture(card: ModelCard) -> dict[str, Any]:
     return {"keras_application": source.keras_application, "arguments": source.arguments, "random_weights": True}
 
 
-def _weights(card: ModelCard, found: Found) -> dict[str, Any]:
+def weights_of(card: ModelCard, found: Found) -> dict[str, Any]:
     """Where the trained model is; a graph's inputs and outputs are those of the card."""
     fields: dict[str, Any] = {"path": shown(found.path), "format": found.format}
     if found.format in ("frozen_graph", "checkpoint"):

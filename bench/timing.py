@@ -12,7 +12,7 @@ import numpy as np
 from bench.backends.base import Arrays, Preparation, Session, Signature
 from bench.case import Case
 from bench.errors import ConversionError
-from bench.graphs.report import builds
+from bench.graphs.report import builds, fallbacks
 from bench.inputs.batches import TimedBatch
 from bench.inputs.cases import first_batch, timed_batches
 from bench.measure.goal import goal_of
@@ -39,6 +39,7 @@ class Timed:
     """What the rest of a case must know of its timed loops."""
 
     built: int | None  # engines; None where the log cannot be read back
+    fell_back: int | None  # warnings that TensorFlow ran in an engine's place
     outputs: Arrays  # of the first timed batch
     stages: Stages
     observed: Observations
@@ -76,7 +77,11 @@ def measure(session: Session, preparation: Preparation, report: Report) -> Timed
     observed = observe(session, pool, preparation.signature, timed.outputs)
     report("observed", observed)
     return Timed(
-        built=None if lines is None else len(builds(lines)), observed=observed, batches=pool, **timed._asdict()
+        built=None if lines is None else len(builds(lines)),
+        fell_back=None if lines is None else len(fallbacks(lines)),
+        observed=observed,
+        batches=pool,
+        **timed._asdict(),
     )
 
 

@@ -87,6 +87,9 @@ def _broken_because(record: Record) -> str | None:
         return f"{conversion.native_executions} of {ran} engine executions fell back to TensorFlow{_log(record)}"
     if conversion.engine_executions == 0:
         return f"no engine ran{_log(record)}"
+    if conversion.fallback_warnings_while_timed:
+        count = conversion.fallback_warnings_while_timed
+        return f"TF-TRT's warnings while timed that TensorFlow ran in an engine's place: {count}{_log(record)}"
     if conversion.engine_builds_while_timed:
         return f"{conversion.engine_builds_while_timed} engines were built while timed: build_batch_sizes builds before"
     return None

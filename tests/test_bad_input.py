@@ -101,6 +101,10 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "two models": ({"model_config.input_saved_model_dir": "."}, "model_config", "set either model_name"),
     "unknown section": ({"benchmark": {}}, "benchmark", "did you mean 'benchmark_config'?"),
     "unknown key": ({"benchmark_config.batchsize": 1}, "benchmark_config.batchsize", "did you mean 'batch_size'?"),
+    "a key of another section": (
+        {"optimization_config.input_saved_model_tags": ["serve"]}, "optimization_config.input_saved_model_tags",
+        "unknown key; it belongs in model_config",
+    ),
     "unlike any key": ({"model_config.zzz": 1}, "model_config.zzz", "unknown key; known: model_name, "),
     "text for a number": ({"benchmark_config.batch_size": "8"}, "benchmark_config.batch_size", '"8"'),
     "fraction of an image": ({"benchmark_config.num_images": 0.5}, "benchmark_config.num_images", "0.5"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bench.backends import availability
+from bench.case import Model
 from bench.doctor import ask, examine, libraries
 from bench.doctor.diagnosis import Library
 from bench.doctor.kernels import explain, match
@@ -104,6 +105,7 @@ def test_a_model_as_json_and_every_unknown_with_its_reason() -> None:
         ("./nowhere", "--model: 'nowhere': no such folder"),
         ("cards/nowhere.json", "no card 'cards/nowhere.json': a name that ends in .json is the path of a card"),
         (".", "--model: '.': is not a SavedModel: no saved_model.pb in it"),
+        (__file__, "is a file: name a card, the folder of a SavedModel, or a .pb, .meta, .keras, .h5 file"),
         ("ssd_mobilenet_v1_coco", "is not on this machine: fetch http"),
     ],
 )
@@ -126,6 +128,44 @@ def test_a_model_that_cannot_be_read_is_a_mistake_of_usage(monkeypatch: pytest.M
 def test_an_architecture_is_built_at_its_cards_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", "cache")
     assert examine._model_question("resnet50") == ("application", "ResNet50", "{}", "224", "224", "cache/models")
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "kind"),
+    [
+        ("net.pb", "net.pb", "frozen_graph"),
+        ("net.ckpt.meta", "net.ckpt", "checkpoint"),
+        ("net.h5", "net.h5", "keras"),
+        ("net.keras", "net.keras", "keras"),
+    ],
+)
+def test_of_another_format_a_saved_model_is_made(file: str, path: str, kind: str) -> None:
+    Path(file).touch()
+    question, description, folder = examine._model_question(file)
+    model = Model.model_validate_json(description)
+    assert (question, Path(folder).name, model.path, model.format) == ("made", "models", path, kind)
+
+
+def test_a_card_s_graph_has_the_card_s_inputs_and_outputs() -> None:
+    Path("net.pb").touch()
+    source = {"path": "net.pb", "format": "frozen_graph"}
+    tensors = {
+        side: [{"name": name, "dtype": "float32", "shape": [None, 4]}]
+        for side, name in (("inputs", "x"), ("outputs", "y"))
+    }
+    card = {
+        "name": "own",
+        "description": "",
+        "task": "classification",
+        "image_shape": [2, 2],
+        "source": source,
+        "preprocess": "raw",
+        "licence": "none",
+        **tensors,
+    }
+    Path("own.json").write_text(json.dumps(card), encoding="utf-8")
+    model = Model.model_validate_json(examine._model_question("own.json")[1])
+    assert (model.format, model.input_names, model.output_names) == ("frozen_graph", ("x",), ("y",))
 
 
 def test_without_tensorflow_all_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,6 +329,22 @@ def test_ops_that_stay_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
     assert lines[staying + 1] == "3 Unique 1 Invert"
     assert lines[staying + 3 : staying + 5] == ["Nodes that have a converter: 2", "2 Conv2D"]
     assert "A converter is necessary, not sufficient" in lines[-1]
+
+
+@pytest.mark.slow
+def test_a_frozen_graph_is_looked_into_and_one_in_doubt_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    tf = pytest.importorskip("tensorflow")
+    monkeypatch.setenv("BENCH_CACHE", "cache")
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.int32, (None, 4), name="x")
+        tf.bitwise.invert(x, name="y")
+    Path("one.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    assert diagnosis("--model", "one.pb")["model"]["staying"] == {"Invert": 1}
+    with graph.as_default():
+        tf.bitwise.invert(x, name="z")
+    Path("two.pb").write_bytes(graph.as_graph_def().SerializeToString())
+    outcome = doctor("--model", "two.pb")
+    assert outcome.exit_code == 2 and "ends in several tensors: y:0 (int32 [None, 4]), z:0" in outcome.stderr
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import itertools
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
 from bench.runner import run_case
 from bench.statistics import summarize
+from bench.verdict import broken_because, verdict
 from tests.factory import make_case, make_optimization, make_record
 from tests.measure.simulated import MS
 
@@ -357,6 +359,56 @@ def test_the_proof_of_what_ran_is_asked_for_after_all_timing(run: Run, tmp_path:
     assert report.parts["profile"] == PROFILE
     conversion = report.parts["conversion"]
     assert (conversion.engine_executions, conversion.native_executions) == (3, 1)
+
+
+SAID = {
+    "a build": "I trt_engine_op.cc:1] Building a new TensorRT engine for TRTEngineOp_000_000 with input shapes: [[8]]",
+    "a fallback": "W trt_engine_op.cc:1] TF-TRT Warning: Engine retrieval for input shapes: [[8,4]] failed. Running "
+    "native segment for TRTEngineOp_000_000",
+}
+PROVED = PROFILE.model_copy(update={"native_executions": 0})
+
+
+@pytest.fixture
+def own_log(tmp_path: Path) -> Iterator[None]:
+    """Standard error is a file, as a worker's is."""
+    before, file = os.dup(2), os.open(tmp_path / "log", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    os.dup2(file, 2)
+    yield
+    os.dup2(before, 2)
+    os.close(before)
+    os.close(file)
+
+
+@pytest.mark.usefixtures("own_log")
+@pytest.mark.parametrize(("phase", "words", "builds", "warnings", "broken"), [
+    ("warm-up", "a build", 0, 0, ""),
+    ("measure", "a build", 1, 0, "1 engines were built while timed"),
+    ("warm-up", "a fallback", 0, 0, ""),
+    ("measure", "a fallback", 0, 1, "TensorFlow ran in an engine's place: 1"),
+])  # fmt: skip
+def test_a_build_or_fallback_while_timed_breaks_a_case_though_the_profile_shows_none(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    phase: str, words: str, builds: int, warnings: int, broken: str,
+) -> None:  # fmt: skip
+    said: list[str] = []
+
+    def infer(self: SpySession, batch: Arrays) -> Arrays:
+        if self._backend.report.phases[-1] == phase and not said:
+            said.append(SAID[words])
+            os.write(2, f"2026-11-22 01:38:16.245351: {SAID[words]}\n".encode())
+        return {"probabilities": np.eye(256)[batch["images"][:, 0, 0, 0]]}
+
+    monkeypatch.setattr(SpySession, "infer", infer)
+    monkeypatch.setattr(SpySession, "prove", lambda self, batch: PROVED)
+    report, _ = run(make(labelled(tmp_path / "data", 4)), Conversion(converter="TF-TRT 8.5.3", engines=1))
+    conversion: Conversion = report.parts["conversion"]
+    assert said and conversion.engine_builds_while_timed == builds
+    assert conversion.fallback_warnings_while_timed == warnings
+    record = make_record("FP16", conversion=conversion)
+    assert broken in (broken_because(record) or "") and verdict([record], []) == ("broken" if broken else "passed")
+    lenient = make_case(optimization=make_optimization("FP16", strict=False))
+    assert verdict([make_record(case=lenient, conversion=conversion)], []) == "passed"
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -183,9 +183,14 @@ def test_errors_of_a_combination_name_the_file() -> None:
     [
         ("is_dynamic_op", False, "TensorFlow 2 has no static engines"),
         ("nodes_blacklist", ["conv1/Conv2D"], "is no type of op"),
+        ("nodes_blacklist", ["logits"], "is no type of op"),  # a node's name, as in TensorFlow 1
         ("use_dynamic_shape", True, "backend litert has no equal"),
         ("nodes_blacklist", ["Softmax"], "backend litert has no equal"),
         ("build_batch_sizes", [1, 8], "backend litert has no equal"),
+        ("build_batch_sizes", [], "at least 1 item"),
+        ("dynamic_shape_profile_strategy", "Optimal", "backend litert has no equal"),
+        ("use_function_backup", False, "backend litert has no equal"),
+        ("call", "eager", "backend litert has no equal"),
         ("calibration_tables", "tables", "backend litert has no equal"),
     ],
 )
@@ -193,6 +198,16 @@ def test_what_cannot_be_done_is_refused_by_its_key(key: str, value: object, mess
     changes = {"optimization_config.backend": "litert", f"optimization_config.{key}": value}
     with pytest.raises(ConfigError, match=rf"test.json: optimization_config.{key}: .*{message}"):
         load(make_config(changes))
+
+
+def test_a_strategy_of_profiles_is_of_dynamic_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.optimizations.missing_for_tf_trt", lambda: ())
+    changes = {"backend": "tf-trt", "dynamic_shape_profile_strategy": "Optimal"}
+    with pytest.raises(ConfigError, match=r"dynamic_shape_profile_strategy: \"Optimal\": .* set use_dynamic_shape"):
+        load(make_config({f"optimization_config.{key}": value for key, value in changes.items()}))
+    changes["use_dynamic_shape"] = True  # type: ignore[assignment]
+    (case,) = load(make_config({f"optimization_config.{key}": value for key, value in changes.items()})).cases
+    assert case.optimization.dynamic_shape_profile_strategy == "Optimal"
 
 
 def test_the_originals_own_keys_are_no_obstacle_to_litert() -> None:

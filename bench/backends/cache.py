@@ -1,7 +1,6 @@
 """Converted models kept on disk, found again by all that they depend on. Nothing here imports TensorFlow.
 
-    entries/<name>/key.json   the key, the builder's notes and each file's hash
-    entries/<name>/files/     what the builder wrote
+    entries/<name>/           key.json and files/, see manifest.py
     scratch/<name>/           an entry that is being made or removed
     locks/<name>.lock         held while an entry is looked up, made or removed
     locks/<name>.used         when it was last used; locked, shared, by every process that uses it
@@ -15,12 +14,11 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +26,19 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from bench.backends.manifest import (
+    FILES,
+    Corrupt,
+    Key,
+    bytes_in,
+    differences,
+    digest,
+    read_manifest,
+    verified,
+    write_manifest,
+)
 from bench.errors import ConfigError, StoreError
 
-Key = Mapping[str, str]  # named parts -> values
 Build = Callable[[Path], dict[str, Any]]  # writes into an empty folder; returns notes, as JSON
 
 MODEL = "model"  # the part that names the model's content
@@ -38,10 +46,7 @@ KIND = "kind"  # the part that names what is kept, where it is no conversion
 LIMIT_VARIABLE = "BENCH_CACHE_LIMIT_GB"
 DEFAULT_LIMIT_GIB = "20"
 
-_KEY_FILE = "key.json"
-_FILES = "files"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_HASH = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,}\b")  # its first digits are enough to know it by
 
 
 @dataclass(frozen=True)
@@ -53,10 +58,6 @@ class Entry:
     notes: dict[str, Any]  # what its builder returned, as JSON gives it back
     hit: bool
     reason: str  # on a miss, why it was built; on a hit, ""
-
-
-class _Corrupt(Exception):
-    """What is wrong with an entry."""
 
 
 class ConversionCache:
@@ -77,7 +78,7 @@ class ConversionCache:
 
         What `build` raises is passed on, nothing stays behind; a StoreError where the disk is full or not writable.
         """
-        name = _digest(dict(key))
+        name = digest(dict(key))
         with self._locked(name):
             found = self._look_up(name, key)
             return found if isinstance(found, Entry) else self._make(name, key, build, reason=found)
@@ -103,11 +104,11 @@ class ConversionCache:
             if not folder.exists():
                 return self._missing(key)
             try:
-                kept = _verified(folder)
-            except (_Corrupt, OSError) as error:
+                kept = verified(folder)
+            except (Corrupt, OSError) as error:
                 return f"corrupt: {error}"
             self._hold(name)
-            return Entry(name, folder / _FILES, kept["notes"], hit=True, reason="")
+            return Entry(name, folder / FILES, kept["notes"], hit=True, reason="")
 
     def _make(self, name: str, key: Key, build: Build, reason: str) -> Entry:
         scratch, folder = self._scratch / name, self._entries / name
@@ -115,31 +116,31 @@ class ConversionCache:
             with self._storing():
                 self._sweep(name)
                 self._remove(name)
-                (scratch / _FILES).mkdir(parents=True)
+                (scratch / FILES).mkdir(parents=True)
             with self._storing(only=_FULL):
-                notes = json.loads(json.dumps(build(scratch / _FILES)))
+                notes = json.loads(json.dumps(build(scratch / FILES)))
             with self._storing():
-                _write_manifest(scratch, key, notes)
+                write_manifest(scratch, key, notes)
                 self._hold(name)
                 scratch.rename(folder)
                 self._evict(name)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        return Entry(name, folder / _FILES, notes, hit=False, reason=reason)
+        return Entry(name, folder / FILES, notes, hit=False, reason=reason)
 
     def _missing(self, key: Key) -> str:
         """What differs from the nearest entry of the same model; of equally near ones, the one used last."""
         changes: list[list[str]] = []
         for name in reversed(self._by_use()):
-            with suppress(_Corrupt):
-                kept = _read_manifest(self._entries / name)["key"]
+            with suppress(Corrupt):
+                kept = read_manifest(self._entries / name)["key"]
                 if all(kept.get(part) == key.get(part) for part in (MODEL, KIND)):
-                    changes.append(_changes(kept, key))
+                    changes.append(differences(kept, key))
         nearest = min(changes, key=len, default=["no conversion of this model is kept"])
         return "; ".join(nearest)
 
     def _evict(self, newest: str) -> None:
-        sizes = {name: _bytes_in(self._entries / name) for name in self._by_use()}
+        sizes = {name: bytes_in(self._entries / name) for name in self._by_use()}
         excess = sum(sizes.values()) - self.limit_bytes
         for name, size in sizes.items():
             if excess <= 0:
@@ -229,82 +230,9 @@ class ConversionCache:
             raise StoreError(f"{self.folder}: converted models cannot be kept there: {error}; {remedy}") from error
 
 
-def content_sha256(path: Path) -> str:
-    """The hash of a file's bytes, or of the relative names and bytes of a folder's files; follows links."""
-    try:
-        return _digest(_hashes(path)) if path.is_dir() else _file_sha256(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from error
-
-
 def limit_from_environment() -> int:
     """$BENCH_CACHE_LIMIT_GB in bytes, or the default."""
     text = os.environ.get(LIMIT_VARIABLE) or DEFAULT_LIMIT_GIB
     if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
         raise ConfigError(f"{LIMIT_VARIABLE}: {text!r} is not a number of GiB; the default is {DEFAULT_LIMIT_GIB}")
     return int(float(text) * (1 << 30))
-
-
-def _write_manifest(scratch: Path, key: Key, notes: dict[str, Any]) -> None:
-    entry = {"key": dict(key), "notes": notes, "files": _hashes(scratch / _FILES)}
-    text = json.dumps({"sha256": _digest(entry), "entry": entry}, indent=1)
-    (scratch / _KEY_FILE).write_text(text, encoding="utf-8")
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        data = json.loads((folder / _KEY_FILE).read_bytes())
-        entry: dict[str, Any] = data["entry"]
-        if _digest(entry) != data["sha256"] or _digest(entry["key"]) != folder.name:
-            raise _Corrupt(f"{_KEY_FILE} differs from its hash")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise _Corrupt(f"{_KEY_FILE} cannot be read: {error}") from error
-    return entry
-
-
-def _verified(folder: Path) -> dict[str, Any]:
-    """An entry's manifest, all its files being as they were built."""
-    manifest = _read_manifest(folder)
-    kept, found = manifest["files"], _hashes(folder / _FILES)
-    for name in sorted(kept.keys() | found):
-        if kept.get(name) != found.get(name):
-            what = "is missing" if name not in found else "differs from its hash" if name in kept else "was added"
-            raise _Corrupt(f"{name} {what}")
-    return manifest
-
-
-def _changes(kept: Key, wanted: Key) -> list[str]:
-    """The parts that differ, and how."""
-    parts = [part for part in dict.fromkeys([*wanted, *kept]) if kept.get(part) != wanted.get(part)]
-    changes = [f"{part}: {kept.get(part, 'absent')} -> {wanted.get(part, 'absent')}" for part in parts]
-    return [_HASH.sub(r"\1", change) for change in changes]
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    """Each file's hash by its name relative to the folder."""
-
-    def fail(error: OSError) -> None:
-        raise error
-
-    walk = os.walk(folder, onerror=fail, followlinks=True)
-    files = [Path(parent) / name for parent, _, names in walk for name in names]
-    return {file.relative_to(folder).as_posix(): _file_sha256(file) for file in files}
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _bytes_in(folder: Path) -> int:
-    """The bytes of a folder's files; 0 where it goes meanwhile."""
-    with suppress(FileNotFoundError):
-        return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    return 0

@@ -15,7 +15,8 @@ from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.availability import missing_for_tf_trt
 from bench.backends.base import Preparation
-from bench.backends.cache import KIND, MODEL, ConversionCache, Entry, content_sha256
+from bench.backends.cache import KIND, MODEL, ConversionCache, Entry
+from bench.backends.manifest import content_sha256
 from bench.backends.tensorflow import TensorFlowBackend, TensorFlowSession, choose_call, load, set_up
 from bench.backends.tftrt_convert import (
     Converter,
@@ -35,6 +36,7 @@ from bench.conversion import Call, Conversion
 from bench.environment import gpus_and_driver, packages
 from bench.errors import BackendUnavailable, ConversionError
 from bench.functions import is_function, source_sha256
+from bench.graphs.support import refuse_unknown_ops
 from bench.ownlog import OwnLog
 
 SAVED, TABLES = "saved", "tables"  # folders of a conversion
@@ -54,7 +56,8 @@ class TfTrtBackend(TensorFlowBackend):
     """Converts with TF-TRT; the converted SavedModel then runs as a native one does."""
 
     def check(self, optimization: Optimization) -> None:
-        """Raise BackendUnavailable where TensorFlow, TensorRT or the GPU is not what TF-TRT needs."""
+        """Raise BackendUnavailable where TensorFlow, TensorRT or the GPU is not what TF-TRT needs, a ConfigError where
+        it would take no notice of what is asked for."""
         missing = missing_for_tf_trt()  # first: asking TensorFlow for a TensorRT that is not there aborts the process
         if missing:
             raise BackendUnavailable("TF-TRT cannot run on this machine: " + "; ".join(missing))
@@ -65,6 +68,7 @@ class TfTrtBackend(TensorFlowBackend):
         linked, loaded = versions()
         if loaded[0] != linked[0]:
             raise BackendUnavailable(f"TensorFlow is linked against TensorRT {_dotted(linked)}, not {_dotted(loaded)}")
+        refuse_unknown_ops(optimization.nodes_blacklist)
         set_up(optimization)
 
     def open(self, preparation: Preparation) -> TfTrtSession:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from time import perf_counter
@@ -20,6 +20,7 @@ from bench.backends.base import Arrays, Preparation
 from bench.backends.tftrt_report import refuse_lowered_precision
 from bench.case import Optimization
 from bench.errors import BackendUnavailable, ConversionError
+from bench.graphs.report import calibration_failures
 from bench.ownlog import OwnLog
 
 Tables = Mapping[str, bytes]  # name of an engine -> TensorRT's calibration table
@@ -124,7 +125,7 @@ def convert_and_build(preparation: Preparation, given: Tables | None, steps: Ste
     finally:
         steps.begin(None)
     if is_calibrated(preparation.optimization):
-        refuse_empty(converter.tables())
+        refuse_empty(converter.tables(), log.lines(start) or ())
     return converter
 
 
@@ -156,13 +157,14 @@ def _calibrated_at_another_size(preparation: Preparation) -> bool:
     )
 
 
-def refuse_empty(tables: Tables) -> None:
+def refuse_empty(tables: Tables, lines: Sequence[str]) -> None:
     """A calibration that gave nothing: TF-TRT then builds engines that are not INT8, and says so in its log alone."""
     empty = sorted(name for name, table in tables.items() if not table.strip())
     if empty:
+        why = "; ".join(words for words in calibration_failures(lines) if words not in tables)
         raise ConversionError(
-            f"INT8 calibration gave no ranges for {', '.join(empty)}: see the log; TF-TRT would have run these in "
-            "another precision"
+            f"INT8 calibration gave no ranges for {', '.join(empty)}: {why or 'see the log'}; TF-TRT would have run "
+            "these in another precision"
         )
 
 

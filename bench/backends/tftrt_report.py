@@ -10,6 +10,7 @@ from bench.backends.tensorflow import load
 from bench.conversion import Conversion
 from bench.errors import ConversionError
 from bench.graphs.engines import count_engines, read_engines
+from bench.graphs.nodes import bodies
 from bench.graphs.ranges import UNCONVERTED, has_quantizers, missing_ranges
 from bench.graphs.report import dropped, left_out, missing_engines, precision_lowered, weight_warnings
 from bench.graphs.savedmodel import folder_bytes
@@ -57,7 +58,7 @@ def refuse_lowered_precision(preparation: Preparation, lines: Sequence[str]) -> 
 def _what_is_missing(preparation: Preparation) -> str:
     loaded = load(preparation.model_dir, preparation.signature.tags)
     graph = loaded.signatures[preparation.signature.key].graph.as_graph_def()
-    unread = [op for op in UNCONVERTED if any(node.op == op for node in graph.node)]
+    unread = [op for op in UNCONVERTED if any(body.of(op) for body in bodies(graph))]
     if unread:
         hint = ": set replace_quantize_v4" if "QuantizeAndDequantizeV4" in unread else ""
         return f"The graph's {', '.join(unread)} are not among the ops that TF-TRT reads ranges from{hint}"

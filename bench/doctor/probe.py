@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.backends.availability import missing_tensorrt, tensorflow_build
 from bench.backends.base import load_backend
-from bench.case import Optimization, Precision
+from bench.case import Model, Optimization, Precision
 from bench.doctor.libraries import find_libraries
 from bench.errors import BackendUnavailable, ModelError
 
@@ -64,6 +64,18 @@ def model(path: str) -> Answers:
         yield "error", str(error)
 
 
+def made(description: str, folder: str) -> Answers:
+    """The ops of a model of another format, of which a SavedModel is made first."""
+    from bench.graphs.make import make
+
+    try:
+        built, _ = make(Model.model_validate_json(description), None, 0, Path(folder))
+    except ModelError as error:
+        yield "error", str(error)
+    else:
+        yield from model(str(built))
+
+
 def signature(path: str) -> Answers:
     """What a SavedModel takes and gives."""
     from bench.graphs.savedmodel import read_signature
@@ -109,6 +121,7 @@ QUESTIONS: dict[str, Callable[..., Answers]] = {
     "libraries": libraries,
     "tensorflow": tensorflow,
     "model": model,
+    "made": made,
     "signature": signature,
     "application": application,
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from bench.errors import ModelError
+from bench.errors import ConfigError, ModelError, nearest
 from bench.graphs.savedmodel import SERVING_SIGNATURE, read_signature
 
 # No work of the model's own: constants, arguments, names, order of execution; a call is counted by what it calls.
@@ -49,6 +50,14 @@ def tf_trt_library() -> Any:
     except ImportError:
         return None
     return _pywrap_py_utils
+
+
+def refuse_unknown_ops(names: Iterable[str]) -> None:
+    """A ConfigError about the first name that is no op of this TensorFlow: TF-TRT's deny list takes any, in silence."""
+    for name in names:
+        if op_def_registry.get(name) is None:
+            known = f"TensorFlow {tf.__version__} has no such type of op{nearest(name, dir(tf.raw_ops))}"
+            raise ConfigError(f"optimization_config.nodes_blacklist: {name!r}: {known}")
 
 
 def frozen_graph(model_dir: Path) -> Any:

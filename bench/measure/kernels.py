@@ -25,7 +25,7 @@ _XMMA_PRECISIONS = {"i8": "INT8", "u8": "INT8", "f16": "FP16", "bf16": "BF16", "
 # Kernels that only move or convert data: their types say how it is stored, and nothing is computed.
 _MOVES = re.compile(
     r"(?i)reformat|permutation|transpose|shuffl|(?:nchw|nhwc)to(?:nchw|nhwc)|convertTensor|copy|concat|gather|slic"
-    r"|PadInput|PaddingOp|scalar_cast_op|conversion_op"
+    r"|PadInput|PaddingOp|scalar_cast_op|conversion_op|^cast_gpu_"
 )
 
 _COMPUTES = tuple(
@@ -37,8 +37,8 @@ _COMPUTES = tuple(
         ("FP16", r"(?<![a-z])(?:fp16|f16)|(?<![a-zA-Z0-9])h(?:884|1688|16816|161616|gemm)|hcudnn|HMMA"),
         ("TF32", r"(?<![a-zA-Z0-9])s1688(?!\d)"),  # nothing having said FP16
         ("FP32", r"f32f32_f32f32|ffma|sgemm|scudnn"),
-        ("FP16", r"__half2?(?![a-z0-9])|(?<![a-z_])half(?![a-z0-9_])"),
-        ("FP32", r"(?<![a-z_])float(?![a-z0-9_])"),
+        ("FP16", r"__half2?(?![a-z0-9])|(?<![a-z_])half(?![a-z0-9_])|_GPU_DT_HALF_DT_"),
+        ("FP32", r"(?<![a-z_])float(?![a-z0-9_])|_GPU_DT_FLOAT_DT_"),
     )
 )
 

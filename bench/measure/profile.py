@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
@@ -46,13 +46,6 @@ def analyse(space: XSpace, inferences: int) -> Profile:
     of where the time went, and where there are not as many steps as inferences.
     """
     return _profile([space], inferences)
-
-
-def count_host_events(folder: Path, names: Sequence[str]) -> dict[str, int]:
-    """How often each named event occurred; an event's name may go on with #attributes#."""
-    spaces = load_spaces(folder) if any(folder.rglob("*.xplane.pb")) else []
-    counts = Counter(event.name for space in spaces for line in read_lines(space) for event in line.events)
-    return {name: counts[name] for name in names}
 
 
 class _Owners:

@@ -77,6 +77,7 @@ def conversion_facts(conversion: Conversion | None) -> Facts:
             ("engine executions seen", _count(conversion.engine_executions)),
             ("executions that fell back to TensorFlow", _count(conversion.native_executions)),
             ("engines built while timed", _count(conversion.engine_builds_while_timed)),
+            ("warnings of fallbacks while timed", _count(conversion.fallback_warnings_while_timed)),
             *(("warning", warning) for warning in conversion.warnings),
             *((name, str(value)) for name, value in conversion.details.items()),
         ]

@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.backends.cache import ConversionCache, Entry, Key, content_sha256, limit_from_environment
+from bench.backends.cache import ConversionCache, Entry, limit_from_environment
+from bench.backends.manifest import Key, content_sha256
 from bench.errors import ConfigError, StoreError
 
 KEY = {"model": "a" * 64, "precision_mode": "FP16", "tensorrt": "8.5.3", "driver": "535.104.05"}

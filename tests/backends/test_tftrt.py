@@ -72,9 +72,12 @@ def test_tables_are_kept_one_file_an_engine_and_an_empty_one_is_refused(tmp_path
     tables = {"TRTEngineOp_000_000": b"TRT-8503\nx: 3c01", "TRTEngineOp_000_001": b"TRT-8503\ny: 3d02"}
     tftrt_convert.write_tables(tables, tmp_path)
     assert tftrt_convert.read_tables(tmp_path) == tables
-    tftrt_convert.refuse_empty(tables)
-    with pytest.raises(ConversionError, match="gave no ranges for TRTEngineOp_000_001"):
-        tftrt_convert.refuse_empty({**tables, "TRTEngineOp_000_001": b"\n"})
+    tftrt_convert.refuse_empty(tables, ())
+    empty = {**tables, "TRTEngineOp_000_001": b"\n"}
+    with pytest.raises(ConversionError, match="gave no ranges for TRTEngineOp_000_001: see the log;"):
+        tftrt_convert.refuse_empty(empty, ["WARNING:tensorflow:Warning calibration error for TRTEngineOp_000_001"])
+    with pytest.raises(ConversionError, match=r"TRTEngineOp_000_001: Calibration failed: INTERNAL: no memory;"):
+        tftrt_convert.refuse_empty(empty, ["2026-11-22 01:38:16.2: E t.cc:1] Calibration failed: INTERNAL: no memory"])
     with pytest.raises(ConversionError, match="no calibration tables"):
         tftrt_convert.read_tables(tmp_path / "none")
 

@@ -103,7 +103,8 @@ def test_calibration_tables_are_tensorrts(extracted: Extract) -> None:
     assert all(table.read_text().startswith("TRT-") and "TensorRTInputPH_0: " in table.read_text() for table in tables)
 
 
-def test_the_verdict_is_about_this_model(extracted: Extract) -> None:
-    extraction = extracted(True)
-    whole = len(extraction["engines"]) == 1 and not extraction["left_in_tensorflow"]
-    assert whole == (extraction["obstacles"] == [])
+@pytest.mark.parametrize("dynamic", [False, True])
+def test_one_engine_is_the_whole_of_this_model(extracted: Extract, dynamic: bool) -> None:
+    extraction = extracted(dynamic)
+    assert len(extraction["engines"]) == 1
+    assert (extraction["left_in_tensorflow"], extraction["obstacles"]) == ({}, [])

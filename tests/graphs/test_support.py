@@ -12,8 +12,8 @@ import tensorflow as tf
 from tensorflow.core.framework.graph_pb2 import GraphDef
 
 from bench.doctor.known_ops import OPS
-from bench.errors import ModelError
-from bench.graphs.support import count_ops, frozen_graph, linked_tensorrt, registered_converters
+from bench.errors import ConfigError, ModelError
+from bench.graphs.support import count_ops, frozen_graph, linked_tensorrt, refuse_unknown_ops, registered_converters
 
 # Chapter 3, "Supported Operators", of NVIDIA's guide "Accelerating Inference In TensorFlow With TensorRT".
 GUIDE = """
@@ -38,6 +38,12 @@ def test_the_registry_is_what_is_kept() -> None:
         assert linked_tensorrt() is None
     elif tf.__version__ == "2.14.1":
         assert (converters, linked_tensorrt()) == (OPS, (8, 4, 3))
+
+
+def test_a_name_that_is_no_op_is_told_with_the_nearest() -> None:
+    refuse_unknown_ops(["Softmax", "CombinedNonMaxSuppression"])
+    with pytest.raises(ConfigError, match=r"nodes_blacklist: 'Sofmax': .* no such type of op; did you mean 'Softmax'"):
+        refuse_unknown_ops(["Softmax", "Sofmax"])
 
 
 def test_functions_are_counted_by_what_they_do_each_once() -> None:

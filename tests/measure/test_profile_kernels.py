@@ -88,6 +88,10 @@ KNOWN = {
     "void xmma::copy<float>": (False, None),
     "void addFloats(double*, float4*)": (False, None),
     "gamma_884x1688_kernel": (False, None),
+    "Cast_GPU_DT_UINT8_DT_FLOAT_kernel": (False, None),
+    "Cast_GPU_DT_UINT8_DT_HALF_kernel": (False, None),
+    "AddV2_GPU_DT_FLOAT_DT_FLOAT_kernel": (False, "FP32"),
+    "Mul_GPU_DT_HALF_DT_HALF_kernel": (False, "FP16"),
 }
 
 
