@@ -108,16 +108,14 @@ def extract_engines(
     model: Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A converted SavedModel.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="Where the files go.", show_default=False)],
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
-    require_standalone: Annotated[
-        bool, typer.Option("--require-standalone", help="An error unless one plan is the whole model.")
-    ] = False,
+    parts: Annotated[bool, typer.Option("--parts", help="Write engines that are but parts of the model, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for machines.")] = False,
 ) -> None:
-    """Write the engines of a converted SavedModel as TensorRT plans, and say whether one stands alone."""
+    """Write the engine of a converted SavedModel as a TensorRT plan that stands alone."""
     from bench.extract import extract, screen
 
     try:
-        extraction = extract(model, output, force, require_standalone)
+        extraction = extract(model, output, force, parts)
     except BenchError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error

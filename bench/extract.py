@@ -57,14 +57,19 @@ class Extraction(Part):
     obstacles: tuple[str, ...]  # to running without TensorFlow; none: the plan stands alone
 
 
-def extract(model_dir: Path, output: Path, force: bool = False, require_standalone: bool = False) -> Extraction:
-    """Write each engine and calibration table to a file; nothing is written where anything is refused."""
+def extract(model_dir: Path, output: Path, force: bool = False, parts: bool = False) -> Extraction:
+    """Write each engine and calibration table to a file; nothing is written where anything is refused.
+
+    Engines that are but parts of the model are refused, unless `parts`: a plan of them cannot stand alone.
+    """
     answer = _describe(model_dir)
     tables = {item["engine"]["name"]: item["calibration"] for item in answer["engines"]}
     obstacles = tuple(_obstacles(len(tables), answer["left"]))
-    if require_standalone and obstacles:
-        raise ModelError(f"{model_dir}: no plan of it stands alone: {'; '.join(obstacles)}")
     engines = tuple(_planned(item, model_dir, output) for item in answer["engines"])
+    if obstacles and not parts:
+        raise ModelError(
+            f"{model_dir}: no plan of it stands alone: {'; '.join(obstacles)}; --parts writes its engines all the same"
+        )
     if not force:
         _refuse_existing(engines)
     for extracted in engines:

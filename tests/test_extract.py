@@ -73,7 +73,7 @@ def test_what_is_shown_of_an_engine(tmp_path: Path, described: None) -> None:
 
 
 def test_several_engines_are_files_each_and_none_stands_alone(tmp_path: Path, described: None) -> None:
-    outcome = take_out(write_converted(tmp_path / "model", TWO, ops=["Where", "Shape", "Where"]))
+    outcome = take_out(write_converted(tmp_path / "model", TWO, ops=["Where", "Shape", "Where"]), "--parts")
     assert outcome.exit_code == 0
     assert files_of(tmp_path / "out") == {
         f"{ENGINE}.calibration": TABLE,
@@ -87,7 +87,7 @@ def test_several_engines_are_files_each_and_none_stands_alone(tmp_path: Path, de
 
 
 def test_one_op_beside_the_engine_is_enough(tmp_path: Path, described: None) -> None:
-    outcome = take_out(write_converted(tmp_path / "model", [ONE], ops=["Where", "NoOp"]))
+    outcome = take_out(write_converted(tmp_path / "model", [ONE], ops=["Where", "NoOp"]), "--parts")
     assert "Stands alone: no: 1 node left in TensorFlow: 1 Where" in outcome.stdout
 
 
@@ -104,15 +104,11 @@ def test_an_engine_built_for_two_shapes_is_two_plans(tmp_path: Path, described: 
     assert (shown["obstacles"], shown["left_in_tensorflow"], engine["calibration"]) == ([], {}, None)
 
 
-def test_require_standalone_writes_nothing_of_what_does_not(tmp_path: Path, described: None) -> None:
-    outcome = take_out(write_converted(tmp_path / "model", TWO), "--require-standalone")
+def test_engines_that_are_parts_of_the_model_are_refused(tmp_path: Path, described: None) -> None:
+    outcome = take_out(write_converted(tmp_path / "model", TWO))
     assert outcome.exit_code == 2
-    assert outcome.stderr.endswith("no plan of it stands alone: it has 2 engines, and a plan is one of them\n")
+    assert "no plan of it stands alone: it has 2 engines, and a plan is one of them; --parts" in outcome.stderr
     assert files_of(tmp_path / "out") == {}
-
-
-def test_require_standalone_writes_what_does(tmp_path: Path, described: None) -> None:
-    assert take_out(write_converted(tmp_path / "model", [ONE]), "--require-standalone").exit_code == 0
 
 
 @pytest.mark.parametrize("asset", [True, False])
