@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 
+from bench.address import Sha256, Url
 from bench.case import DatasetFormat
 from bench.part import Part
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 WAYS = ("path", "generator", "archives", "obtain")
 
 
 class Archive(Part):
     """A file to fetch, and to unpack in a folder of its own name, less the suffix, in the dataset's folder."""
 
-    url: str
+    url: Url
     sha256: Sha256 | None = None  # None: nobody could verify it
 
     @property

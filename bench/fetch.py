@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from bench.address import file_name
 from bench.errors import CatalogError
 
 ATTEMPTS = 3
@@ -23,18 +23,11 @@ CHUNK = 1 << 16  # what a broken connection may lose
 HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
 
 
-def file_name(url: str) -> str:
-    """The name of the file that an address gives."""
-    return Path(unquote(urlsplit(url).path)).name
-
-
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> Path:
     """The file that an address gives, in a folder; raises CatalogError. Ctrl-C leaves a .part file, to go on with."""
     import pooch
     import requests
 
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise CatalogError(f"{url}: not an address that can be fetched: it must begin with http:// or https://")
     pooch.get_logger().setLevel(logging.ERROR)
     known = None if sha256 is None else f"sha256:{sha256}"
     part = Partial(url, folder / f"{file_name(url)}.part")
