@@ -238,6 +238,7 @@ def test_a_folder_without_a_saved_model_is_refused() -> None:
 
 def test_the_parts_of_a_dataset_lie_under_its_folder() -> None:
     write_card("datasets", "own", {"path": "own"}, format="coco", images_dir="images", annotation_path="all.json")
+    Path("datasets/own").mkdir()
     found = resolve_dataset(dataset_card("own"))
     assert (found.images_dir, found.annotation_path) == ("datasets/own/images", "datasets/own/all.json")
     assert found.labels_path is None
