@@ -72,6 +72,9 @@ class Published(Part):
     modes: dict[Literal["FP32", "FP16", "INT8"], dict[Literal["top1", "top5", "map", "map50"], float]] = Field(
         {}, description="Accuracy of the converted model by precision; what stands beside is the native one's."
     )
+    dataset: str | None = Field(
+        None, description="How the name of the dataset begins. Default: the card's, else `imagenet` or `coco`, by task."
+    )
     source: str
     remark: str | None = None
 

@@ -152,7 +152,9 @@ def test_a_run_judges_what_the_function_makes(tmp_path: Path, monkeypatch: pytes
         "import numpy as np\n"
         "def detect(outputs, image_shape):\n"
         "    return {'detection_boxes': np.array([[[2, 0, 6, 8]]]), 'detection_scores': np.array([[1.0]]),\n"
-        "            'detection_classes': np.array([[1]]), 'num_detections': np.array([1])}\n",
+        "            'detection_classes': np.array([[1]]), 'num_detections': np.array([1])}\n"
+        "def torn(first, second):\n"
+        "    raise ValueError('torn')\n",
         encoding="utf-8",
     )
     Path("mine").mkdir()
@@ -165,6 +167,10 @@ def test_a_run_judges_what_the_function_makes(tmp_path: Path, monkeypatch: pytes
     told = bench("test", config, "--set", "model_config.postprocess=own:find")
     assert told.exit_code == 2
     assert "model_config.postprocess: 'own:find': " in told.stderr and "has no function 'find'" in told.stderr
+    for key in ("preprocess", "postprocess"):
+        told = bench("test", config, "--set", f"model_config.{key}=own:torn", "--results", key)
+        assert told.exit_code == 4
+        assert f"ValueError: torn, within 'own:torn' of model_config.{key}" in told.stdout.replace("\n  ", " ")
     (path,) = Path("results").glob("test/*/mine-*.json")
     record = read_record(path.read_text(encoding="utf-8"), str(path))
     assert record.accuracy is not None and record.accuracy.metrics["map"] == pytest.approx(1.0)
