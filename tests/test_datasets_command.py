@@ -142,8 +142,8 @@ INCOMPLETE: dict[str, tuple[dict[str, Any], str]] = {
     "no annotations": ({"format": "coco", "images_dir": "."}, "format 'coco' needs annotation_path"),
     "no pattern": ({"format": "tfrecords"}, "format 'tfrecords' needs pattern"),
     "no place": ({"format": "images", "images_dir": ".", "source": {}}, "source says not where the images are"),
-    "half of statistics": ({"format": "synthetic", "source": {}, "mean": [1, 2, 3]}, "mean and deviation go together"),
-    "noise from somewhere": ({"format": "synthetic"}, "synthetic images have no source: remove path"),
+    "half of statistics": ({"format": "images", "images_dir": ".", "mean": [1, 2, 3]}, "mean and deviation go together"),
+    "noise by another name": ({"format": "synthetic", "source": {}}, "name: that of random images begins with 'synth"),
     "an address of no file": (
         {"format": "images", "images_dir": ".", "source": {"archives": [{"url": "http://a"}]}},
         'source.archives[0].url: "http://a": not the address of a file',
