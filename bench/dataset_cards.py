@@ -95,7 +95,7 @@ class DatasetCard(Part):
         if not is_drawn and not self.source.ways:
             raise PydanticCustomError("card", f"source says not where the images are: set one of {', '.join(WAYS)}")
         if is_drawn and not self.name.startswith("synthetic"):
-            raise PydanticCustomError("card", "name: that of random images begins with 'synthetic', for whoever reads it")
+            raise PydanticCustomError("card", "name: that of random images begins with 'synthetic'")
         if is_drawn and self.source.ways:
             raise PydanticCustomError("card", f"synthetic images have no source: remove {self.source.ways[0]}")
         if (self.mean is None) != (self.deviation is None) or (self.mean is not None and not is_drawn):

@@ -142,7 +142,7 @@ INCOMPLETE: dict[str, tuple[dict[str, Any], str]] = {
     "no annotations": ({"format": "coco", "images_dir": "."}, "format 'coco' needs annotation_path"),
     "no pattern": ({"format": "tfrecords"}, "format 'tfrecords' needs pattern"),
     "no place": ({"format": "images", "images_dir": ".", "source": {}}, "source says not where the images are"),
-    "half of statistics": ({"format": "images", "images_dir": ".", "mean": [1, 2, 3]}, "mean and deviation go together"),
+    "half of statistics": ({"format": "images", "images_dir": ".", "mean": [1, 2, 3]}, "mean and deviation go"),
     "noise by another name": ({"format": "synthetic", "source": {}}, "name: that of random images begins with 'synth"),
     "an address of no file": (
         {"format": "images", "images_dir": ".", "source": {"archives": [{"url": "http://a"}]}},
