@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ ATTEMPTS = 3
 TIMEOUT_S = (10, 60)  # to connect, and between two chunks
 CHUNK = 1 << 16  # what a broken connection may lose
 HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
+_OBJECT = re.compile(r"^(?:<.*>|\w+\(.*?\)): ")  # urllib3's own, before what went wrong
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> Path:
@@ -167,4 +169,4 @@ def _reason(error: Exception) -> str:
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
     cause = error.args[0] if error.args else error
-    return str(getattr(cause, "reason", cause)).rpartition(">: ")[2]
+    return _OBJECT.sub("", str(getattr(cause, "reason", cause)))

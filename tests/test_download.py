@@ -213,7 +213,7 @@ def test_offline_the_error_says_what_to_fetch_and_where_to_put_it(server: Served
         Path("models/net.json").write_text(json.dumps(card), encoding="utf-8")
         outcome = bench("models", "download", "net", "--output-dir", "zoo")
     assert outcome.exit_code == 2
-    assert f"{address} cannot be fetched: " in outcome.stderr and "refused" in outcome.stderr
+    assert f"{address} cannot be fetched: Failed to " in outcome.stderr and "refused" in outcome.stderr
     assert "put it in 'zoo' under its own name" in outcome.stderr
     assert there() == []
     Path("zoo/net.tar.gz").write_bytes(ARCHIVE)
