@@ -58,7 +58,7 @@ def _class_map(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
         raise PydanticCustomError("class_map", "should be 'coco80', or a list of the categories' ids") from error
 
 
-ClassMap = Annotated[Literal["coco80"] | tuple[int, ...], WrapValidator(_class_map)]
+ClassMap = Annotated[Literal["coco80"] | list[int], WrapValidator(_class_map)]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
 
 

@@ -105,6 +105,13 @@ def test_the_schema_refuses_what_the_parser_refuses(changes: dict[str, Any]) -> 
     assert schema_refuses(card(**changes))
 
 
+def test_a_class_map_is_a_name_or_a_list() -> None:
+    for class_map in ("coco80", [1, 90], None):
+        content = card(class_map=class_map)
+        assert ModelCard.model_validate_json(json.dumps(content)).class_map == class_map
+        assert not schema_refuses(content)
+
+
 def test_a_model_that_only_an_architecture_gives_is_not_trained() -> None:
     assert not model_card("vgg16").is_trained
     assert model_card("mobilenet_v1").is_trained

@@ -119,6 +119,12 @@ BAD = {
     "takes other options": (
         "def detect(outputs, image_shape, factor=1): ...\n", "unexpected keyword.*it takes: factor", None, {"facto": 2},
     ),
+    "a format that is none": (
+        "", r"postprocess_options.boxes: \"polar\": Input should be 'yxyx', 'xyxy'", "yolov8", {"boxes": "polar"},
+    ),
+    "a number in words": ("", "postprocess_options.iou_threshold: \"half\": ", "yolov5", {"iou_threshold": "half"}),
+    "an order that is none": ("", "postprocess_options.order: \"zx\": ", "retinanet", {"order": "zx"}),
+    "a list of words": ("", "postprocess_options.strides: ", "retinanet", {"strides": ["8"]}),
     "an option that ours has not": ("", "unexpected keyword.*it takes: score_threshold, ", "yolov5", {"iou": 1}),
 }  # fmt: skip
 
@@ -196,6 +202,8 @@ def test_the_config_names_it_with_its_options(tmp_path: Path, monkeypatch: pytes
     model = load_suite(Path(write_config(changes)), []).cases[0].model
     assert (model.postprocess, model.postprocess_options) == ("yolov8", {"score_threshold": 0.3})
     assert (model.class_map, model.box_format) == (COCO80, "cxcywh_pixels")
+    listed = load_suite(Path(write_config({**changes, "model_config.class_map": [3, 7]})), []).cases[0].model
+    assert listed.class_map == (3, 7)
     with pytest.raises(ConfigError, match=r"model_config.postprocess: 'yolov9' is not one of .*did you mean 'yolov"):
         load_suite(Path(write_config({"model_config.postprocess": "yolov9"})), [])
     with pytest.raises(ConfigError, match=r"model_config.box_format: \"polar\" is not one of"):
