@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from bench.address import Sha256, Url
 from bench.case import BoxFormat, ModelFormat, Task
 from bench.part import Part
 from bench.section import Shape
-from bench.sections import Preprocess
+from bench.sections import ClassMap, Preprocess
 
 Size = Annotated[int, Field(ge=1)] | None
 Share = Annotated[float, Field(ge=0, le=1)] | None
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Tensor(Part):
@@ -32,7 +32,7 @@ class Source(Part):
     """Where a model is: trained weights of one kind, or an architecture, or both."""
 
     path: str | None = Field(None, description="A folder or file, relative to the card.")
-    url: str | None = Field(None, description="The address of an archive, .tar, .tar.gz, .tgz or .zip, or of one file.")
+    url: Url | None = Field(None, description="The address of an archive, .tar, .tar.gz, .tgz or .zip, or of one file.")
     sha256: Sha256 | None = Field(
         None, description="Of what `url` gives. null: nobody could verify it; recorded at first use, then compared."
     )
@@ -72,6 +72,9 @@ class Published(Part):
     modes: dict[Literal["FP32", "FP16", "INT8"], dict[Literal["top1", "top5", "map", "map50"], float]] = Field(
         {}, description="Accuracy of the converted model by precision; what stands beside is the native one's."
     )
+    dataset: str | None = Field(
+        None, description="How the name of the dataset begins. Default: the card's, else `imagenet` or `coco`, by task."
+    )
     source: str
     remark: str | None = None
 
@@ -92,7 +95,7 @@ class ModelCard(Part):
     preprocess: Preprocess = "raw"
     class_offset: int = Field(0, ge=0, description="Index of the output for label 0: 1 where there is a background.")
     box_format: BoxFormat = Field("yxyx", description="Of the boxes, after `postprocess`; see docs/adding.md.")
-    class_map: Literal["coco80"] | tuple[int, ...] | None = Field(
+    class_map: ClassMap | None = Field(
         None, description="The category of each class; coco80: the 80 classes of COCO that are used, of its 90 ids."
     )
     postprocess: str | None = Field(None, description="What turns raw outputs into detections; see docs/adding.md.")
@@ -101,6 +104,12 @@ class ModelCard(Part):
     published: Published | None = None
     remark: str | None = Field(None, description="What a user should know before using it.")
     licence: str | None = None
+
+    @model_validator(mode="after")
+    def _has_postprocess(self) -> ModelCard:
+        if self.postprocess_options and self.postprocess is None:
+            raise PydanticCustomError("card", "postprocess_options goes with postprocess, which is not set")
+        return self
 
     @property
     def is_trained(self) -> bool:

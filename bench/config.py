@@ -82,8 +82,10 @@ def describe(source: str, error: Any, keys: Callable[[Location], list[str]] | No
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "json_invalid":
         return f"{source}: not valid JSON: {context['error']}"
-    if not where:
+    if kind == "model_type" and not where:
         return f"{source}: an object is needed, not {json_type(value)}"
+    if not where:
+        return f"{source}: {error['msg']}"
     if kind == "extra_forbidden":
         return f"{source}: {where}: unknown key{_hint(error['loc'], (keys or known_keys)(error['loc'][:-1]))}"
     if kind == "missing":

@@ -23,6 +23,8 @@ def resolve_dataset(card: DatasetCard) -> Dataset:
     home = home_of(card)
     if missing := missing_parts(card):
         raise CatalogError(f"dataset {card.name!r} is not on this machine: {how_to_get(card, missing)}")
+    if card.source.path and not home.is_dir():
+        raise CatalogError(f"{shown(names('datasets')[card.name])}: source.path: {card.source.path!r}: no such folder")
 
     def part(name: str | None) -> str | None:
         return None if name is None else shown(home / name)
@@ -35,6 +37,8 @@ def resolve_dataset(card: DatasetCard) -> Dataset:
         labels_path=part(card.labels_path),
         classes_path=part(card.classes_path),
         pattern=part(card.pattern),
+        mean=card.mean,
+        deviation=card.deviation,
         first_label=card.first_label if card.first_label is not None else int(card.format == "tfrecords"),
     )
 

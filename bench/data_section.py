@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field
 
 from bench.section import Positive, Section, Shape
+
+Value = Annotated[float, Field(ge=0, le=255)]  # of a channel
+Deviation = Annotated[float, Field(ge=0)]
 
 
 class DataKeys(Section):
@@ -49,10 +54,10 @@ class SyntheticKeys(Section):
     """Random images."""
 
     use_synthetic: bool = Field(False, description="Random images instead of a dataset; no accuracy then.")
-    synthetic_mean: tuple[float, float, float] | None = Field(
+    synthetic_mean: tuple[Value, Value, Value] | None = Field(
         None, description="Draw them with this mean of red, green and blue, 0..255. Default: all values alike. Ours."
     )
-    synthetic_deviation: tuple[float, float, float] | None = Field(
+    synthetic_deviation: tuple[Deviation, Deviation, Deviation] | None = Field(
         None, description="And with this standard deviation, before what is beyond 0..255 is cut off. Ours."
     )
     seed: int = Field(0, ge=0, description="Seed of random images and weights. Ours.")

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bench.address import file_name
 from bench.cards import ModelCard
-from bench.catalog import cache_dir, model_card, shown
+from bench.catalog import cache_dir, model_file, read_card, shown
 from bench.errors import CatalogError
-from bench.fetch import fetch, file_name
+from bench.fetch import fetch
 from bench.find import find_model, how_to_get
 from bench.store import replace_atomic
 from bench.unpack import USUAL, Limits, is_archive, remove_leftovers, unpack
@@ -22,10 +23,11 @@ from bench.unpack import USUAL, Limits, is_archive, remove_leftovers, unpack
 
 def download_model(name: str, output_dir: Path, console: Console) -> str:
     """Fetch a model into `output_dir`/NAME; gives what to tell. A CatalogError says what is wrong and what to do."""
-    card = model_card(name)
+    file = model_file(name)
+    card = read_card(file, ModelCard)
     source = card.source
     if source.url is None:
-        raise CatalogError(_nothing_to_fetch(card))
+        raise CatalogError(_nothing_to_fetch(card, file.parent))
     target = output_dir / card.name
     try:
         found = find_model(card, str(output_dir))
@@ -38,7 +40,7 @@ def download_model(name: str, output_dir: Path, console: Console) -> str:
     try:
         digest = obtain(source.url, source.sha256, source.size_bytes, target, console)
     except CatalogError as error:
-        raise CatalogError(f"{error}\n{how_to_get(card, str(output_dir))}") from error
+        raise CatalogError(f"{error}\n{how_to_get(card, str(output_dir), file.parent)}") from error
     return _told(card, output_dir, digest)
 
 
@@ -153,9 +155,10 @@ def _told(card: ModelCard, output_dir: Path, digest: str) -> str:
     return f"{card.name} is here: {place} (sha256 {digest}, unverified: recorded, and compared from now on)"
 
 
-def _nothing_to_fetch(card: ModelCard) -> str:
+def _nothing_to_fetch(card: ModelCard, folder: Path) -> str:
     if card.source.path is not None:
-        return f"model {card.name!r} comes with its card: {shown(find_model(card, '.').path)}"  # type: ignore[union-attr]
+        found = find_model(card, ".", folder=folder)
+        return f"model {card.name!r} comes with its card: {shown(found.path)}"  # type: ignore[union-attr]
     ready = f"; its trained weights: {card.source.weights_url}" if card.source.weights_url else ""
     return (
         f"model {card.name!r} is not fetched: {card.source.keras_application} is built with random weights when it is "

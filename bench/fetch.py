@@ -6,26 +6,23 @@ import contextlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
-from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from bench.address import file_name
 from bench.errors import CatalogError
 
 ATTEMPTS = 3
 TIMEOUT_S = (10, 60)  # to connect, and between two chunks
 CHUNK = 1 << 16  # what a broken connection may lose
 HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
-
-
-def file_name(url: str) -> str:
-    """The name of the file that an address gives."""
-    return Path(unquote(urlsplit(url).path)).name
+_OBJECT = re.compile(r"^(?:<.*>|\w+\(.*?\)): ")  # urllib3's own, before what went wrong
 
 
 def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> Path:
@@ -33,8 +30,6 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> Path:
     import pooch
     import requests
 
-    if urlsplit(url).scheme not in ("http", "https"):
-        raise CatalogError(f"{url}: not an address that can be fetched: it must begin with http:// or https://")
     pooch.get_logger().setLevel(logging.ERROR)
     known = None if sha256 is None else f"sha256:{sha256}"
     part = Partial(url, folder / f"{file_name(url)}.part")
@@ -174,4 +169,4 @@ def _reason(error: Exception) -> str:
     if response is not None:
         return f"the server answers {response.status_code} {response.reason}"
     cause = error.args[0] if error.args else error
-    return str(getattr(cause, "reason", cause)).rpartition(">: ")[2]
+    return _OBJECT.sub("", str(getattr(cause, "reason", cause)))

@@ -44,7 +44,7 @@ def find_model(
     for place in places(card, output_dir):
         if _is_there(place, source.format):
             return Found(place, source.format)
-    raise CatalogError(f"model {card.name!r} is not on this machine: {how_to_get(card, output_dir)}")
+    raise CatalogError(f"model {card.name!r} is not on this machine: {how_to_get(card, output_dir, folder)}")
 
 
 def places(card: ModelCard, output_dir: str) -> tuple[Path, ...]:
@@ -53,11 +53,11 @@ def places(card: ModelCard, output_dir: str) -> tuple[Path, ...]:
     return Path(output_dir) / card.name / inside, Path(output_dir) / (card.source.inside or card.name)
 
 
-def how_to_get(card: ModelCard, output_dir: str) -> str:
-    """What to fetch from where, and where to put it."""
+def how_to_get(card: ModelCard, output_dir: str, folder: Path | None = None) -> str:
+    """What to fetch from where, and where to put it; `folder` is where the card lies, as in `find_model`."""
     place = places(card, output_dir)[0]
     ways = [
-        f"fetch {card.source.url} with `bench models download {card.name} --output-dir {output_dir}`",
+        f"fetch {card.source.url} with `bench models download {_called(card, folder)} --output-dir {output_dir}`",
         f"without a network, fetch it elsewhere and put it in {output_dir!r} under its own name before you run that, "
         f"or unpack it so that {_marker(place, card.source.format)} is there",
         "or set model_config.input_dir to where it lies",
@@ -65,6 +65,13 @@ def how_to_get(card: ModelCard, output_dir: str) -> str:
     if card.source.keras_application:
         ways.append("or set model_config.random_weights to true, to measure its architecture's speed alone")
     return "; ".join(ways)
+
+
+def _called(card: ModelCard, folder: Path | None) -> str:
+    """How a command names a card: by its path, if it is not the one that is found by its name."""
+    if folder is None or names("models").get(card.name, Path()).parent.resolve() == folder.resolve():
+        return card.name
+    return shown(folder / f"{card.name}.json")
 
 
 def saved_model_in(folder: Path, key: str) -> Path:

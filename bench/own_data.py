@@ -42,8 +42,6 @@ def synthetic(benchmark: SyntheticKeys, problem: Problem) -> Dataset:
     if (mean is None) != (deviation is None):
         given = "synthetic_deviation" if mean is None else "synthetic_mean"
         raise problem(f"benchmark_config.{given}", "synthetic_mean and synthetic_deviation go together; set both")
-    if deviation is not None and min(deviation) < 0:
-        raise problem("benchmark_config.synthetic_deviation", f"{list(deviation)}: no deviation is below 0")
     return Dataset(name="synthetic", format="synthetic", mean=mean, deviation=deviation)
 
 
@@ -76,6 +74,11 @@ def _missing(benchmark: DataKeys) -> Iterator[tuple[str, str]]:
             yield key, "file"
     if benchmark.tfrecords is not None and not glob.glob(benchmark.tfrecords):
         yield "tfrecords", "files"
+    elif benchmark.tfrecords is not None and Path(benchmark.tfrecords).is_dir():
+        yield (
+            "tfrecords",
+            "files, but a folder: name them by a pattern, FOLDER/validation-?????-of-?????",
+        )
 
 
 def _format(benchmark: DataKeys) -> DatasetFormat:

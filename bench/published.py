@@ -16,14 +16,16 @@ PUBLISHED_ON = {"classification": ("imagenet", "ImageNet"), "detection": ("coco"
 def published_accuracy(figures: Published | None, dataset: str | None) -> PublishedAccuracy | None:
     """What a card's `published` says of accuracy: by name the native figures, in `modes` those of other precisions.
 
-    They are of the card's own dataset; where it names none, of those that everybody publishes on.
+    They are of the dataset that they name, else of the card's own, else of those that everybody publishes on.
     """
     if figures is None:
         return None
     native = {name: figure for name in ACCURACY if (figure := getattr(figures, name)) is not None}
     modes: dict[str, dict[str, float]] = {mode: dict(found.items()) for mode, found in figures.modes.items()}
     known = {mode: found for mode, found in {"native": native, **modes}.items() if found}
-    return PublishedAccuracy(source=figures.source, figures=known, dataset=dataset) if known else None
+    if not known:
+        return None
+    return PublishedAccuracy(source=figures.source, figures=known, dataset=figures.dataset or dataset)
 
 
 def against_published(record: Record, summary: Summary) -> Iterator[str]:

@@ -137,13 +137,16 @@ def _evaluated(benchmark: BenchmarkSection, default: str | None, problem: Proble
                 "benchmark_config.dataset", f"{benchmark.dataset!r}: use_synthetic is set too; keep one of them"
             )
         return synthetic(benchmark, problem), None
+    for key in ("synthetic_mean", "synthetic_deviation"):
+        if getattr(benchmark, key) is not None:
+            raise problem(f"benchmark_config.{key}", "goes with use_synthetic, which is not set")
     own = own_dataset(benchmark, problem)
     if own is not None:
         return own, None
     name = benchmark.dataset or default
     if name is None:
         raise problem("benchmark_config", "names no data: set dataset, or images_dir, or tfrecords, or use_synthetic")
-    with about("benchmark_config.dataset"):
+    with about("benchmark_config.dataset" if benchmark.dataset else "model_config.model_name: dataset, in its card"):
         card = dataset_card(name)
         return resolve_dataset(card), card.calibration
 

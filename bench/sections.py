@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field, ValidationError, ValidatorFunctionWrapHandler, WithJsonSchema, WrapValidator
 from pydantic_core import PydanticCustomError
 
 from bench.case import BoxFormat, Precision, Task
@@ -48,6 +48,17 @@ Preprocess = Annotated[
         }
     ),
 ]
+
+
+def _class_map(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+    """One message for all that may be wrong."""
+    try:
+        return validate(value)
+    except ValidationError as error:
+        raise PydanticCustomError("class_map", "should be 'coco80', or a list of the categories' ids") from error
+
+
+ClassMap = Annotated[Literal["coco80"] | list[int], WrapValidator(_class_map)]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
 
 
@@ -106,7 +117,7 @@ class ModelSection(Section):
     box_format: BoxFormat | None = Field(
         None, description="Of a detector's boxes. Default: the card's, else `yxyx`, in 0..1 of the image. Ours."
     )
-    class_map: Literal["coco80"] | list[int] | None = Field(
+    class_map: ClassMap | None = Field(
         None, description="The dataset's category of each class; `coco80`: COCO's 80, of its 90 ids. Ours."
     )
     batch_size: Positive | None = Field(None, description="As in the original; benchmark_config's must agree with it.")

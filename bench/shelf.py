@@ -77,7 +77,10 @@ def download(name: Name, output_dir: OutputDir = ".") -> None:
 
 @models.command()
 def check(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="A card, or a SavedModel's folder.", show_default=False)],
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A card, by path or name, or a SavedModel's folder.", show_default=False),
+    ],
     output_dir: OutputDir = ".",
 ) -> None:
     """Check a card and the model that it describes, or a SavedModel: can it be benchmarked, and as what."""

@@ -39,6 +39,8 @@ class State:
         if self.is_here:
             return "here"
         source = self.card.source
+        if source.path:
+            return "not there"
         return "to be made" if source.generator else "to be fetched" if source.archives else "to be obtained"
 
     def summary(self) -> dict[str, Any]:
@@ -104,12 +106,18 @@ def download(name: str, console: Console) -> str:
 
 def checked(name: str, num_images: int | None) -> int:
     """Say how many images can be used, and which cannot; the exit code: 0, or 2 where there are any of these."""
-    dataset = resolve_dataset(dataset_card(name))
+    card = dataset_card(name)
+    dataset = resolve_dataset(card)
+    if dataset.format == "synthetic":
+        print(f"{name}: random images, drawn when they are fed: there is nothing to check")
+        return 0
     provide(dataset)
     count, left_out = check_in_child(check_request(dataset, num_images=num_images, max_corrupt=EVERY_IMAGE))
     for _, problem in left_out:
         print(problem)
-    print(f"{name}: {count} images can be used, {len(left_out)} cannot")
+    differs = num_images is None and card.num_images not in (None, count + len(left_out))
+    of = f"; its card says that there are {card.num_images}" if differs else ""
+    print(f"{name}: {count} images can be used, {len(left_out)} cannot{of}")
     return 2 if left_out else 0
 
 
@@ -117,7 +125,7 @@ def _entries(state: State) -> Iterator[tuple[str, str]]:
     card, source = state.card, state.card.source
     yield "name", card.name
     yield "what", card.description
-    for key in ("format", "num_images", "classes", "calibration", "licence"):
+    for key in ("format", "mean", "deviation", "num_images", "classes", "calibration", "licence"):
         if getattr(card, key) is not None:
             yield key.replace("_", " "), str(getattr(card, key))
     for archive in source.archives:
@@ -125,6 +133,8 @@ def _entries(state: State) -> Iterator[tuple[str, str]]:
     if source.obtain:
         yield "from", source.obtain
     yield "on this machine", state.status
+    if card.format == "synthetic":
+        return
     yield "folder", str(home_of(card))
     if missing := missing_parts(card):
         yield "to get it", how_to_get(card, missing)

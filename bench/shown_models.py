@@ -79,7 +79,7 @@ def details(state: State) -> RenderableType:
     if state.card.source.url:
         table.add_row("checksum", _checksum(state.card))
     if state.card.is_trained and state.path is None:
-        table.add_row("to get it", how_to_get(state.card, state.output_dir))
+        table.add_row("to get it", how_to_get(state.card, state.output_dir, state.folder))
     return Group(table)
 
 

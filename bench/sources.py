@@ -53,6 +53,8 @@ def resolve_model(config: Config, problem: Problem) -> Resolved:
     if model.postprocess is not None:
         with about("model_config.postprocess"):
             check_name(model.postprocess)
+    elif model.postprocess_options:
+        raise problem("model_config.postprocess_options", "goes with postprocess, which is not set")
     return model, dataset, shape
 
 

@@ -66,13 +66,19 @@ def unpack(archive: Path, target: Path, limits: Limits = USUAL) -> None:
             _write(entries, content, limits, limits.bound(archive.stat().st_size))
         content.rename(target)
     except DAMAGED as error:
-        raise CatalogError(f"{archive}: damaged, or not the archive that its name says: {error}") from error
+        what = _first_line(error)
+        raise CatalogError(f"{archive}: damaged, or not the archive that its name says: {what}") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a zip that wants a password
         raise CatalogError(f"{archive}: cannot be unpacked to {target}: {error}") from error
     except _Refused as error:
         raise CatalogError(f"{archive}: refused, and nothing of it is kept: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _first_line(error: BaseException) -> str:
+    """Of several, one for each way in which an archive could have been packed."""
+    return str(error).partition("\n")[0].rstrip(":")
 
 
 class _Refused(Exception):

@@ -19,7 +19,7 @@ from typing import Any
 from bench.blocks import Turn
 from bench.case import Case
 from bench.errors import BenchError, ConfigError
-from bench.functions import is_within
+from bench.functions import is_function, is_within
 from bench.parent import end_with_parent
 from bench.record import Failure
 from bench.runner import WRAPPER_KEY, as_json, run_case
@@ -83,10 +83,18 @@ def _failure(error: Exception, phase: str, case: Case) -> Failure:
         return Failure(kind="out-of-memory", phase=phase, message=f"{name}: {error}")
     if isinstance(error, BenchError):
         return Failure(kind="config" if isinstance(error, ConfigError) else "error", phase=phase, message=str(error))
-    wrapper, where = case.wrap_session, ""
-    if wrapper is not None and is_within(error, wrapper):
-        where = f", within {wrapper!r} of {WRAPPER_KEY}"
+    where = next((f", within {own!r} of {key}" for key, own in _own_functions(case) if is_within(error, own)), "")
     return Failure(kind="error", phase=phase, message=f"{name}: {error}{where}")
+
+
+def _own_functions(case: Case) -> Iterator[tuple[str, str]]:
+    """The functions of the user's own that a case runs, each with the key that names it."""
+    named = {
+        "model_config.preprocess": case.model.preprocess,
+        "model_config.postprocess": case.model.postprocess,
+        WRAPPER_KEY: case.wrap_session,
+    }
+    return ((key, own) for key, own in named.items() if own is not None and is_function(own))
 
 
 def _number(arguments: list[str], option: str) -> int:

@@ -167,6 +167,10 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
         "benchmark_config.batch_size",
         "8: max_batch_size is 4",
     ),
+    "options of no postprocess": (
+        {"model_config.postprocess_options": {"iou_threshold": 0.5}}, "postprocess_options", "goes with postprocess",
+    ),
+    "an unknown class map": ({"model_config.class_map": "coco"}, "model_config.class_map", "should be 'coco80'"),
     "two batch sizes": ({"model_config.batch_size": 8}, "model_config.batch_size", "batch_size is 1"),
     "no data": ({"benchmark_config.use_synthetic": GONE}, "benchmark_config", "names no data"),
     "no task": (
@@ -470,7 +474,11 @@ def test_a_saved_model_of_other_content_is_refused_by_the_worker() -> None:
         ({"images_dir": "images", "class_folders": True, "labels_path": "x"}, ("class_folders", "keep one of them")),
         ({"images_dir": "images", "first_label": 1}, ("benchmark_config.first_label", "goes with labels_path")),
         ({"images_dir": "images", "classes_path": "x"}, ("benchmark_config.classes_path", "goes with class_folders")),
+        ({"tfrecords": "images"}, ("benchmark_config.tfrecords: 'images': no such files, but a folder",)),
+        ({"images_dir": "images", "class_folders": True}, ("images: no folders in it; class_folders is for",)),
         ({"use_synthetic": True, "synthetic_mean": [1, 2, 3]}, ("synthetic_mean", "go together; set both")),
+        ({"use_synthetic": True, "synthetic_mean": [1, 2, 300]}, ("synthetic_mean[2]", "300", "equal to 255")),
+        ({"images_dir": "images", "synthetic_mean": [1, 2, 3]}, ("synthetic_mean", "goes with use_synthetic")),
     ],
 )
 def test_keys_of_data_that_do_not_fit_are_named(keys: dict[str, Any], words: tuple[str, ...]) -> None:

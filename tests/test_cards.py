@@ -72,12 +72,19 @@ def test_the_detectors_of_the_original_say_where_they_are_and_what_was_published
 
 BAD = {
     "no place": {"source": {}},
-    "two places": {"source": {"path": "a", "url": "http://a"}},
+    "two places": {"source": {"path": "a", "url": "http://a/b.tgz"}},
     "a checksum of nothing": {"source": {"path": "a", "sha256": "0" * 64}},
     "arguments of nothing": {"source": {"path": "a", "arguments": {"alpha": 1.0}}},
+    "an address of no file": {"source": {"url": "http://a/"}},
+    "an address that leads out": {"source": {"url": "http://a/b/..%2f.."}},
+    "options of nothing": {"postprocess_options": {"iou_threshold": 0.5}},
 }
 ALSO_IN_THE_SCHEMA = {
-    "a checksum that is none": {"source": {"url": "http://a", "sha256": "abc"}},
+    "a checksum that is none": {"source": {"url": "http://a/b.tgz", "sha256": "abc"}},
+    "a file's address": {"source": {"url": "file:///etc/passwd"}},
+    "an address without a host": {"source": {"url": "http:///b.tgz"}},
+    "classes that are no numbers": {"class_map": ["person"]},
+    "an unknown class map": {"class_map": "coco"},
     "a percentage": {"published": {"top1": 71.01, "source": "somewhere"}},
     "a figure without a source": {"published": {"top1": 0.7}},
     "an unknown mode": {"published": {"modes": {"BF16": {}}, "source": "somewhere"}},
@@ -96,6 +103,13 @@ def test_a_card_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
 def test_the_schema_refuses_what_the_parser_refuses(changes: dict[str, Any]) -> None:
     assert not schema_refuses(card())
     assert schema_refuses(card(**changes))
+
+
+def test_a_class_map_is_a_name_or_a_list() -> None:
+    for class_map in ("coco80", [1, 90], None):
+        content = card(class_map=class_map)
+        assert ModelCard.model_validate_json(json.dumps(content)).class_map == class_map
+        assert not schema_refuses(content)
 
 
 def test_a_model_that_only_an_architecture_gives_is_not_trained() -> None:

@@ -181,7 +181,7 @@ def test_the_tensors_of_a_real_models_card_are_the_models(name: str, monkeypatch
     monkeypatch.setenv("PYTHONPATH", str(ROOT))  # of the child that reads it
     shutil.copytree(ROOT / "results" / "reference" / "cards", "results/reference/cards")
     Path("data").symlink_to(DATA)
-    lines = list(check_path(Path(f"results/reference/cards/{name}.json"), "."))
+    lines = list(check_path(f"results/reference/cards/{name}.json", "."))
     assert [line.text for line in lines if line.is_problem] == []
     assert lines[1].text == f"the model is here: data/models/{name}"
 
@@ -238,6 +238,7 @@ def test_a_folder_without_a_saved_model_is_refused() -> None:
 
 def test_the_parts_of_a_dataset_lie_under_its_folder() -> None:
     write_card("datasets", "own", {"path": "own"}, format="coco", images_dir="images", annotation_path="all.json")
+    Path("datasets/own").mkdir()
     found = resolve_dataset(dataset_card("own"))
     assert (found.images_dir, found.annotation_path) == ("datasets/own/images", "datasets/own/all.json")
     assert found.labels_path is None

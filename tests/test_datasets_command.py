@@ -108,7 +108,9 @@ def test_a_dataset_that_was_put_there_is_found_and_checked(home: Path) -> None:
     as_records(home / "data" / "imagenet", make_images(5))
     assert bench("datasets", "download", "imagenet-tfrecords").stdout.strip() == str(home / "data" / "imagenet")
     outcome = bench("datasets", "check", "imagenet-tfrecords")
-    assert (outcome.exit_code, outcome.stdout) == (0, "imagenet-tfrecords: 5 images can be used, 0 cannot\n")
+    assert (outcome.exit_code, outcome.stdout) == (
+        0, "imagenet-tfrecords: 5 images can be used, 0 cannot; its card says that there are 50000\n",
+    )  # fmt: skip
 
 
 def test_check_names_every_image_that_cannot_be_used() -> None:
@@ -133,6 +135,52 @@ def test_generate_makes_what_a_script_makes_and_nothing_else() -> None:
     assert [path.name for path in Path(made.stdout.strip()).iterdir()] == ["0.png"]
     refused = bench("datasets", "generate", "coco-val2017")
     assert refused.exit_code == 2 and "not one that a script makes" in refused.stderr
+
+
+INCOMPLETE: dict[str, tuple[dict[str, Any], str]] = {
+    "no labels": ({"format": "labels"}, "format 'labels' needs labels_path"),
+    "no annotations": ({"format": "coco", "images_dir": "."}, "format 'coco' needs annotation_path"),
+    "no pattern": ({"format": "tfrecords"}, "format 'tfrecords' needs pattern"),
+    "no place": ({"format": "images", "images_dir": ".", "source": {}}, "source says not where the images are"),
+    "half of statistics": ({"format": "images", "images_dir": ".", "mean": [1, 2, 3]}, "mean and deviation go"),
+    "noise by another name": ({"format": "synthetic", "source": {}}, "name: that of random images begins with 'synth"),
+    "an address of no file": (
+        {"format": "images", "images_dir": ".", "source": {"archives": [{"url": "http://a"}]}},
+        'source.archives[0].url: "http://a": not the address of a file',
+    ),
+}
+
+
+@pytest.mark.parametrize(("fields", "words"), INCOMPLETE.values(), ids=INCOMPLETE)
+def test_a_card_that_lacks_what_its_format_needs_is_refused(fields: dict[str, Any], words: str) -> None:
+    write_card("own", **{"source": {"path": "images"}, **fields})
+    outcome = bench("datasets", "show", "own")
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith("error: ") and f"own.json: {words}" in outcome.stderr
+
+
+def test_a_folder_that_is_not_there_is_told_by_the_cards_key() -> None:
+    write_card("own", {"path": "nowhere"}, format="images", images_dir=".")
+    outcome = bench("datasets", "check", "own")
+    assert (outcome.exit_code, outcome.stderr) == (
+        2, "error: datasets/own.json: source.path: 'nowhere': no such folder\n",
+    )  # fmt: skip
+    assert json.loads(bench("datasets", "show", "own", "--json").stdout)["status"] == "not there"
+
+
+def test_random_images_have_cards_too() -> None:
+    outcome = bench("datasets", "check", "synthetic-imagenet")
+    assert (outcome.exit_code, outcome.stdout) == (
+        0, "synthetic-imagenet: random images, drawn when they are fed: there is nothing to check\n",
+    )  # fmt: skip
+    config = {"model_config": {"model_name": "resnet50"}, "optimization_config": {"backend": "null"},
+              "benchmark_config": {"dataset": "synthetic-imagenet", "num_images": 3, "num_iterations": 2}}  # fmt: skip
+    Path("test.json").write_text(json.dumps(config), encoding="utf-8")
+    assert bench("test", "test.json").exit_code == 0
+    (report,) = Path("results").rglob("comparison.md")
+    text = report.read_text(encoding="utf-8")
+    assert "synthetic-imagenet" in text
+    assert "synthetic images" in text
 
 
 def test_a_card_with_two_sources_is_refused() -> None:

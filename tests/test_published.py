@@ -73,6 +73,8 @@ def test_tables_say_it() -> None:
 
 def test_a_card_with_a_dataset_of_its_own_is_published_on_that() -> None:
     own = published_accuracy(Published.model_validate(CARD), "shapes")
+    elsewhere = published_accuracy(Published.model_validate({**CARD, "dataset": "open-images"}), "shapes")
+    assert own is not None and elsewhere is not None and elsewhere.dataset == "open-images"
     model = Model(name="m", task="classification", published=own)
     record = measured(710, 1000, dataset="shapes")
     case = record.case.model_copy(update={"model": model})

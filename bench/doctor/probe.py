@@ -6,6 +6,7 @@ sent as soon as it is known; what libraries write to standard output goes to sta
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
@@ -17,7 +18,7 @@ from bench.backends.availability import missing_tensorrt, tensorflow_build
 from bench.backends.base import load_backend
 from bench.case import Model, Optimization, Precision
 from bench.doctor.libraries import find_libraries
-from bench.errors import BackendUnavailable, ModelError
+from bench.errors import BackendUnavailable, ModelError, nearest
 
 PRECISIONS: dict[str, Precision] = {"tensorflow": "native", "tf-trt": "FP32", "litert": "FP32"}
 Answers = Iterator[tuple[str, Any]]
@@ -89,6 +90,20 @@ def signature(path: str) -> Answers:
         yield side, [(spec.name, spec.dtype.name, spec.shape) for spec in getattr(found, side)]
 
 
+def architecture(name: str, arguments: str) -> Answers:
+    """Whether an architecture is known, and takes these arguments."""
+    from bench.graphs.architectures import architectures, find_architecture
+
+    build = find_architecture(name)
+    if build is None:
+        yield "error", f"no architecture {name!r} in this TensorFlow{nearest(name, architectures())}"
+        return
+    try:
+        inspect.signature(build).bind(input_shape=None, **json.loads(arguments))
+    except TypeError as error:
+        yield "error", f"{name} cannot be built with the arguments {arguments}: {error}"
+
+
 def application(name: str, arguments: str, height: str, width: str, folder: str) -> Answers:
     """The ops of an architecture, which is built first."""
     from bench.graphs.keras import export_application
@@ -123,6 +138,7 @@ QUESTIONS: dict[str, Callable[..., Answers]] = {
     "model": model,
     "made": made,
     "signature": signature,
+    "architecture": architecture,
     "application": application,
 }
 

@@ -11,7 +11,10 @@ from bench.export.run import ExportedCase, ExportedRun, Figure
 from bench.report.grid import plain
 
 OF_RUN = ("suite", "run", "started", "commit", "verdict")
-OF_CASE = ("case_id", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "processes")
+OF_CASE = (
+    "case_id", "model", "random_weights", "backend", "requested_backend", "precision", "dataset", "batch_size",
+    "processes",
+)  # fmt: skip
 OF_FIGURE = ("statistic", "unit", "better", "value", "low", "high", "interval_of", "valid", "reason")
 OF_ROW = (
     "baseline", "outcome", "baseline_value", "new_value", "change", "change_low", "change_high", "tolerated", "rule",
@@ -80,8 +83,8 @@ def _facts(case: ExportedCase) -> tuple[str, ...]:
     what = case.record.case
     optimization = what.optimization
     return (
-        case.id, what.model.name, optimization.backend, optimization.requested_backend, optimization.precision_mode,
-        what.dataset.name, str(what.batch_size), str(case.processes),
+        case.id, what.model.name, str(what.model.random_weights), optimization.backend, optimization.requested_backend,
+        optimization.precision_mode, what.dataset.name, str(what.batch_size), str(case.processes),
     )  # fmt: skip
 
 

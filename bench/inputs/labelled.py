@@ -54,6 +54,8 @@ def folder_items(dataset: Dataset) -> Iterator[Item]:
         raise DataError(
             f"{home}: {len(unknown)} folders are no classes of {dataset.classes_path}, such as {unknown[0]!r}"
         )
+    if not folders:
+        raise DataError(f"{home}: no folders in it; class_folders is for a folder for each class")
     number = 0
     for folder in folders:
         for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from bench.backends.base import Array, Arrays, Signature, TensorSpec
 from bench.case import Model
@@ -58,6 +60,8 @@ def load_postprocess(model: Model) -> Process:
     try:
         function = load_function(NAMED.get(name, name), PARAMETERS)
         _check_options(name, function, options)
+        if name in NAMED:
+            _check_values(name, function, options)
     except ConfigError as error:
         raise ConfigError(f"{KEY}: {error}") from error
 
@@ -80,6 +84,17 @@ def _check_options(name: str, function: Callable[..., Any], options: Mapping[str
         raise ConfigError(f"{name!r}: postprocess_options: {error}; it takes: {known or 'none'}") from error
     except ValueError:  # some functions written in C do not tell their signature
         return
+
+
+def _check_values(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Of a postprocess of ours, whose types are known."""
+    types = get_type_hints(function)
+    for key, value in options.items():
+        try:
+            TypeAdapter(types[key]).validate_python(value, strict=True)
+        except ValidationError as error:
+            told = error.errors()[0]["msg"]
+            raise ConfigError(f"{name!r}: postprocess_options.{key}: {json.dumps(value)}: {told}") from error
 
 
 def _changing(name: str, change: Callable[[Array, Shape], Array]) -> Process:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def retinanet(
     ratios: Sequence[float] = (0.5, 1.0, 2.0),
     offset: float = 0.5,
     variances: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
-    order: str = "xy",
+    order: Literal["xy", "yx"] = "xy",
     box_output: str | None = None,
     class_output: str | None = None,
 ) -> Arrays:

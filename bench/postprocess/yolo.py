@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.backends.base import Array, Arrays
+from bench.case import BoxFormat
 from bench.errors import ModelError
 from bench.postprocess.boxes import Shape, best_of, packed, to_relative
 from bench.postprocess.raw import listed, of_three_dimensions
@@ -15,7 +16,7 @@ def yolov5(
     iou_threshold: float = 0.6,
     max_detections: int = 300,
     candidates: int = 30_000,
-    boxes: str = "cxcywh_pixels",
+    boxes: BoxFormat = "cxcywh_pixels",
     output: str | None = None,
 ) -> Arrays:
     """[batch, n, 5 + classes]: a box, how likely there is an object, and how likely it is of each class."""
@@ -38,7 +39,7 @@ def yolov8(
     iou_threshold: float = 0.7,
     max_detections: int = 300,
     candidates: int = 30_000,
-    boxes: str = "cxcywh_pixels",
+    boxes: BoxFormat = "cxcywh_pixels",
     output: str | None = None,
 ) -> Arrays:
     """[batch, 4 + classes, n]: a box, and how likely it is of each class."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.case import Dataset
+from bench.case import Case, Dataset
 from bench.metric import Metric
 from bench.metrics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.published import against_published
@@ -120,7 +120,7 @@ def _compare(
     return Comparison(
         id=case.comparison,
         title=title,
-        model=case.model.name,
+        model=_model(case),
         dataset=case.dataset.name,
         batch_size=case.batch_size,
         columns=columns,
@@ -140,11 +140,15 @@ def _column(label: str, record: Record, native: Record | None, broken: str | Non
     return Column(label, record, summarize(record, native), broken, native, found, doubtful(found, native))
 
 
+def _model(case: Case) -> str:
+    """A model as tables and plots call it: a plot has no notes, so weights that mean nothing are told here."""
+    return f"{case.model.name} (random weights)" if case.model.random_weights else case.model.name
+
+
 def _title(record: Record) -> str:
-    """What tables and plots are headed with: a plot has no notes, so weights that mean nothing are told here."""
+    """What tables and plots are headed with."""
     case = record.case
-    name = f"{case.model.name} (random weights)" if case.model.random_weights else case.model.name
-    return f"{name}, batch size {case.batch_size}, {case.dataset.name}"
+    return f"{_model(case)}, batch size {case.batch_size}, {case.dataset.name}"
 
 
 def case_label(record: Record) -> str:

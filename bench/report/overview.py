@@ -57,13 +57,8 @@ def _table(
         found = {column.label: tell(column) for column in comparison.columns}
         cells = [found.get(label, NO_VALUE) for label in labels]
         if any(cell != NO_VALUE for cell in cells):
-            rows.append((_name(comparison), str(comparison.batch_size), *cells))
+            rows.append((comparison.model, str(comparison.batch_size), *cells))
     return make_listing(title, gist, ("model", "batch", *labels), rows, tuple(range(1, 2 + len(labels))))
-
-
-def _name(comparison: Comparison) -> str:
-    random = any(column.record.case.model.random_weights for column in comparison.columns)
-    return comparison.model + (" (random weights)" if random else "")
 
 
 def _speed(column: Column, name: str, relative: str) -> str:
@@ -92,7 +87,7 @@ def _converted(column: Column) -> str:
 def _left_in_tensorflow(comparisons: Sequence[Comparison]) -> list[Listing]:
     """Where less is converted than is expected, the operations that prevent it."""
     rows: list[tuple[str, ...]] = [
-        (_name(comparison), str(comparison.batch_size), column.label, f"{item.count} {item.op}", item.reason)
+        (comparison.model, str(comparison.batch_size), column.label, f"{item.count} {item.op}", item.reason)
         for comparison in comparisons
         for column in comparison.columns
         if (conversion := column.record.conversion) is not None
@@ -114,7 +109,7 @@ def _accuracy(comparisons: Sequence[Comparison], labels: Sequence[str]) -> list[
         for name in ACCURACY:
             told = [_accuracy_of(cells.get(label), name) for label in labels]
             if any(text != NO_VALUE for text in told):
-                rows.setdefault((comparison.model, comparison.dataset, name), (_name(comparison), name, *told))
+                rows.setdefault((comparison.model, comparison.dataset, name), (comparison.model, name, *told))
     gist = "measured / published elsewhere, of a trained model, for the same mode"
     return make_listing("Accuracy", gist, ("model", "", *labels), list(rows.values()), tuple(range(2, 2 + len(labels))))
 

@@ -31,7 +31,7 @@ from bench.report.story import making, ran, stories
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",
-    "methodology", "valid", "not_valid_because", "doubtful", "cached",
+    "methodology", "valid", "not_valid_because", "doubtful", "cached", "random_weights",
 )  # fmt: skip
 COLUMNS_ON_SCREEN = 4
 FEW, OVERVIEWS = 2, 3  # with more comparisons than the first, the screen ends in so many tables of all
@@ -261,4 +261,5 @@ def _csv_case(column: Column) -> Iterable[str]:
         str(column.record.methodology_version), "" if column.failed else str(not column.problems),
         plain("; ".join(problem.reason for problem in column.problems)), " ".join(sorted(column.doubtful)),
         "" if conversion is None or conversion.cached is None else str(conversion.cached),
+        str(case.model.random_weights),
     )  # fmt: skip

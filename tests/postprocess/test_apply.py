@@ -119,6 +119,12 @@ BAD = {
     "takes other options": (
         "def detect(outputs, image_shape, factor=1): ...\n", "unexpected keyword.*it takes: factor", None, {"facto": 2},
     ),
+    "a format that is none": (
+        "", r"postprocess_options.boxes: \"polar\": Input should be 'yxyx', 'xyxy'", "yolov8", {"boxes": "polar"},
+    ),
+    "a number in words": ("", "postprocess_options.iou_threshold: \"half\": ", "yolov5", {"iou_threshold": "half"}),
+    "an order that is none": ("", "postprocess_options.order: \"zx\": ", "retinanet", {"order": "zx"}),
+    "a list of words": ("", "postprocess_options.strides: ", "retinanet", {"strides": ["8"]}),
     "an option that ours has not": ("", "unexpected keyword.*it takes: score_threshold, ", "yolov5", {"iou": 1}),
 }  # fmt: skip
 
@@ -152,7 +158,9 @@ def test_a_run_judges_what_the_function_makes(tmp_path: Path, monkeypatch: pytes
         "import numpy as np\n"
         "def detect(outputs, image_shape):\n"
         "    return {'detection_boxes': np.array([[[2, 0, 6, 8]]]), 'detection_scores': np.array([[1.0]]),\n"
-        "            'detection_classes': np.array([[1]]), 'num_detections': np.array([1])}\n",
+        "            'detection_classes': np.array([[1]]), 'num_detections': np.array([1])}\n"
+        "def torn(first, second):\n"
+        "    raise ValueError('torn')\n",
         encoding="utf-8",
     )
     Path("mine").mkdir()
@@ -165,6 +173,10 @@ def test_a_run_judges_what_the_function_makes(tmp_path: Path, monkeypatch: pytes
     told = bench("test", config, "--set", "model_config.postprocess=own:find")
     assert told.exit_code == 2
     assert "model_config.postprocess: 'own:find': " in told.stderr and "has no function 'find'" in told.stderr
+    for key in ("preprocess", "postprocess"):
+        told = bench("test", config, "--set", f"model_config.{key}=own:torn", "--results", key)
+        assert told.exit_code == 4
+        assert f"ValueError: torn, within 'own:torn' of model_config.{key}" in told.stdout.replace("\n  ", " ")
     (path,) = Path("results").glob("test/*/mine-*.json")
     record = read_record(path.read_text(encoding="utf-8"), str(path))
     assert record.accuracy is not None and record.accuracy.metrics["map"] == pytest.approx(1.0)
@@ -190,6 +202,8 @@ def test_the_config_names_it_with_its_options(tmp_path: Path, monkeypatch: pytes
     model = load_suite(Path(write_config(changes)), []).cases[0].model
     assert (model.postprocess, model.postprocess_options) == ("yolov8", {"score_threshold": 0.3})
     assert (model.class_map, model.box_format) == (COCO80, "cxcywh_pixels")
+    listed = load_suite(Path(write_config({**changes, "model_config.class_map": [3, 7]})), []).cases[0].model
+    assert listed.class_map == (3, 7)
     with pytest.raises(ConfigError, match=r"model_config.postprocess: 'yolov9' is not one of .*did you mean 'yolov"):
         load_suite(Path(write_config({"model_config.postprocess": "yolov9"})), [])
     with pytest.raises(ConfigError, match=r"model_config.box_format: \"polar\" is not one of"):

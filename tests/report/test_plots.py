@@ -269,6 +269,20 @@ def test_throughput_is_drawn_against_latency_over_batch_sizes() -> None:
     assert "FP16 (tf-trt)" not in texts(figure)  # of one batch size
 
 
+def test_random_weights_are_marked_over_batch_sizes_and_not_joined_with_trained_ones() -> None:
+    case = make_case("native")
+    model = case.model.model_copy(update={"random_weights": True, "keras_application": "MobileNet"})
+    random = [
+        record.model_copy(update={"case": record.case.model_copy(update={"model": model, "comparison": f"random{n}"})})
+        for n, record in enumerate((sized("native", 1, 4), sized("native", 8, 16)))
+    ]
+    drawn = dict(batch_size_drawings(compare_cases([sized("native", 1, 5), sized("native", 8, 20), *random])))
+    assert len(drawn) == 2
+    headings = [texts(figure) for draw in drawn.values() if (figure := draw()) is not None]
+    marked = [any("ssd_mobilenet_v1_coco (random weights), coco" in text for text in found) for found in headings]
+    assert sorted(marked) == [False, True]
+
+
 def test_batch_sizes_that_were_measured_in_different_ways_are_not_joined() -> None:
     old = sized("native", 1, 5, methodology_version=1)
     assert list(batch_size_drawings(compare_cases([old, sized("native", 8, 20)]))) == []
