@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.case import Case, Dataset
+from bench.case import Dataset
 from bench.metric import Metric
 from bench.metrics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.published import against_published
 from bench.record import Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
+from bench.report.labels import case_labels, distinct, model_name, title
 from bench.report.repeated import measured_how
 from bench.statistics import Summary, natives, summarize
 from bench.validity import Problem, judge
@@ -103,7 +104,7 @@ def compare_runs(
         native = natives(records)
         for record in records:
             groups.setdefault(record.case.comparison, []).append((record, native.get(record.case.comparison)))
-    titles = _distinct([_title(group[0][0]) for group in groups.values()], list(groups))
+    titles = distinct([title(group[0][0]) for group in groups.values()], list(groups))
     return tuple(_compare(title, group, broken_because) for title, group in zip(titles, groups.values(), strict=True))
 
 
@@ -115,12 +116,12 @@ def _compare(
     case = records[0].case
     columns = tuple(
         _column(label, record, _alike(native, record), broken_because(record))
-        for label, (record, native) in zip(_labels(records), pairs, strict=True)
+        for label, (record, native) in zip(case_labels(records), pairs, strict=True)
     )
     return Comparison(
         id=case.comparison,
         title=title,
-        model=_model(case),
+        model=model_name(case),
         dataset=case.dataset.name,
         batch_size=case.batch_size,
         columns=columns,
@@ -138,38 +139,6 @@ def _alike(native: Record | None, record: Record) -> Record | None:
 def _column(label: str, record: Record, native: Record | None, broken: str | None) -> Column:
     found = judge(record)
     return Column(label, record, summarize(record, native), broken, native, found, doubtful(found, native))
-
-
-def _model(case: Case) -> str:
-    """A model as tables and plots call it: a plot has no notes, so weights that mean nothing are told here."""
-    return f"{case.model.name} (random weights)" if case.model.random_weights else case.model.name
-
-
-def _title(record: Record) -> str:
-    """What tables and plots are headed with."""
-    case = record.case
-    return f"{_model(case)}, batch size {case.batch_size}, {case.dataset.name}"
-
-
-def case_label(record: Record) -> str:
-    """Only TensorFlow's own native run goes without the name of its backend."""
-    optimization = record.case.optimization
-    if (optimization.precision_mode, optimization.backend) == ("native", "tensorflow"):
-        return "native"
-    return f"{optimization.precision_mode} ({optimization.backend})"
-
-
-def _labels(records: Sequence[Record]) -> list[str]:
-    """Labels of cases that share one get the case's id, or when it began, where one case stands there twice."""
-    labels, ids = [case_label(record) for record in records], [record.case.id for record in records]
-    twice = {label for label, name in zip(labels, ids, strict=True) if ids.count(name) > 1}
-    starts = [record.started.strftime("%Y-%m-%d %H:%M:%S") for record in records]
-    names = [start if label in twice else name for label, name, start in zip(labels, ids, starts, strict=True)]
-    return _distinct(labels, names)
-
-
-def _distinct(labels: Sequence[str], names: Sequence[str]) -> list[str]:
-    return [f"{label} {name}" if labels.count(label) > 1 else label for label, name in zip(labels, names, strict=True)]
 
 
 def _rows(columns: Sequence[Column]) -> Iterator[Row]:

@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from bench.report.comparison import Column, Comparison, case_label
+from bench.report.comparison import Column, Comparison
 from bench.report.filenames import files
 from bench.report.grid import DOUBT
+from bench.report.labels import case_label
 from bench.report.marks import (
     DASHES,
     LONGEST_WHISKER,
