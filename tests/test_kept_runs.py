@@ -79,12 +79,12 @@ def test_fp16_keeps_the_accuracy_of_real_models(model: str, metric: str) -> None
 
 
 def test_resnet50_at_fp16_and_batch_64_is_explained() -> None:
-    """The parts of a profiled inference make its wall time, TensorRT ran, and calling eagerly costs dispatch alone."""
+    """Copies take longer than kernels, TensorRT ran, and calling eagerly costs dispatch alone."""
     function, eager = (kept(f"resnet50-FP16-b64-call_{call}") for call in ("function", "eager"))
     for record in (function, eager):
         values, profile = summarize(record).values, record.profile
         assert profile is not None
-        assert profile.kernel_ns + profile.copy_ns + profile.dispatch_ns == profile.wall_ns
+        assert profile.copy_ns > profile.kernel_ns
         assert values["trt_gpu_time_share"] >= 0.95 and values["tensor_core_share"] > 0.5
         assert values["fallbacks"] == values["engine_builds_while_timed"] == 0
         assert abs(sum(profile.precision_ns.values()) - profile.all_kernels_ns) <= 1
