@@ -1,4 +1,4 @@
-"""What is imported when: nothing heavy at the start, and TensorFlow by the measuring half alone."""
+"""What is imported when: nothing heavy at the start, and TensorFlow by the measuring half alone; and the map of it."""
 
 from __future__ import annotations
 
@@ -81,3 +81,9 @@ print(json.dumps([imported, refused]))
     )
     assert [name for name in refused if not name.startswith(NEED_TENSORFLOW)] == []
     assert "bench.backends.tensorflow" in refused
+
+
+def test_the_map_of_the_code_names_every_module() -> None:
+    told = (ROOT / "docs" / "code.md").read_text(encoding="utf-8")
+    modules = [path for path in (ROOT / "bench").rglob("*.py") if path.name != "__init__.py"]
+    assert [path for path in modules if path.name not in told] == []
