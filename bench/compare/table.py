@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -21,17 +22,34 @@ MOST_REMARKS = 20  # of a kind
 
 
 def show(console: Console, comparison: Comparison) -> None:
-    """The table, what differs besides, and the verdict."""
-    table = Table(
-        *(Column(name, overflow="fold") for name in HEAD), title=Text(title(comparison)), title_justify="left"
-    )
-    for row in ordered(comparison):
-        table.add_row(*(Text(cell) for cell in cells(row)), style=STYLES.get(row.outcome, ""))
-    if comparison.rows:
-        console.print(table)
+    """A table for each case, what differs besides, and the verdict."""
+    console.print(title(comparison), markup=False, highlight=False, soft_wrap=True)
+    for case, rows in _by_case(comparison).items():
+        console.print(_screen_table(case, rows))
     for line in (*remarks(comparison), *why(comparison)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Verdict of the comparison: {comparison.verdict}", style="bold", markup=False)
+
+
+def _by_case(comparison: Comparison) -> dict[str, list[Row]]:
+    """The case with the worst row first."""
+    found: dict[str, list[Row]] = {}
+    for row in ordered(comparison):
+        found.setdefault(row.case, []).append(row)
+    return found
+
+
+def _screen_table(case: str, rows: Sequence[Row]) -> Table:
+    """Statistics without units, which their names and values tell."""
+    values = (Column(name, no_wrap=True, justify="right") for name in HEAD[2:4])
+    words = (Column(name, overflow="fold") for name in HEAD[5:])
+    table = Table(
+        Column(HEAD[1], no_wrap=True), *values, Column(HEAD[4], overflow="fold", justify="right"), *words,
+        title=Text(plain(case)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
+    )  # fmt: skip
+    for row in rows:
+        table.add_row(row.metric, *map(Text, cells(row)[2:]), style=STYLES.get(row.outcome, ""))
+    return table
 
 
 def markdown(comparison: Comparison) -> str:

@@ -18,6 +18,15 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
+def test_names_of_cases_and_statistics_stand_whole_on_a_narrow_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    a, b = write_nights(Path("results"), [10.0, 12.0])
+    lines = bench("compare", str(a), str(b)).stdout.splitlines()
+    assert night_record(10.0).case.id in [line.strip() for line in lines]
+    (row,) = [line for line in lines if line.startswith(" median_latency_ms ")]
+    assert "+20.00 %" in row and "! regressed" in row
+
+
 def test_exit_codes_say_how_it_came_out() -> None:
     a, b, c = write_nights(Path("results"), [10.0, 10.1, 12.0])
     assert bench("compare", str(a), str(b)).exit_code == 0
