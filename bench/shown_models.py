@@ -62,7 +62,8 @@ def state_of(name: str, output_dir: str) -> State:
 
 def listing(found: Sequence[State]) -> Table:
     """All cards as a table."""
-    table = Table(Column("name", no_wrap=True), "task", "state", "size", "published", box=None)
+    words = (Column(name, no_wrap=True) for name in ("task", "state", "size", "published"))
+    table = Table(Column("name", overflow="fold"), *words, box=None)
     for state in found:
         table.add_row(state.card.name, state.card.task, state.word, size(state.card), accuracy(state.card))
     return table

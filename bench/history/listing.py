@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from bench.history.acknowledged import Acknowledged
@@ -14,6 +15,7 @@ from bench.history.level import level_of
 from bench.history.trend import Trend
 from bench.metrics import METRICS
 from bench.report.grid import plain, significant
+from bench.report.words import counted
 
 MOST_DIFFERENCES = 6
 
@@ -23,7 +25,8 @@ def show_trends(trends: Sequence[Trend], nights: int) -> None:
     console = Console()
     unit = METRICS[trends[0].metric].unit if trends else ""
     metric = f"{trends[0].metric}{f', {unit}' if unit else ''}" if trends else ""
-    table = Table("series", "id", "suite", "nights", "left out", "last", "usual", "change", "spread", title=metric)
+    values = (Column(name, no_wrap=True, justify="right") for name in ("last", "usual", "change", "spread"))
+    table = Table(Column("series", overflow="fold"), *values, title=metric, title_justify="left", box=box.SIMPLE_HEAD)
     for trend in trends:
         table.add_row(*(Text(plain(cell)) for cell in _line(trend)))
     console.print(table)
@@ -35,12 +38,14 @@ def show_trends(trends: Sequence[Trend], nights: int) -> None:
 
 def _line(trend: Trend) -> tuple[str, ...]:
     series, found = trend.series, level_of(trend)
+    left_out = f", {trend.left_out} left out" if trend.left_out else ""
     return (
-        series.name, series.id, series.suite, str(len(trend.nights)), str(trend.left_out), significant(found.last),
+        f"{series.name}\n  {series.id}, {series.suite}, {counted(len(trend.nights), 'night')}{left_out}",
+        significant(found.last),
         "" if found.usual is None else significant(found.usual),
         "" if found.change is None else f"{100 * found.change:+.2f} %",
         "" if found.spread is None else f"{100 * found.spread:.2f} %",
-    )  # fmt: skip
+    )
 
 
 def show_changes(trends: Sequence[Trend], known: Sequence[Acknowledged]) -> int:

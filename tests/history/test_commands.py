@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -44,9 +45,11 @@ def test_rebuild_says_what_is_there_and_what_is_not_read(stepped: list[Path]) ->
     assert f"skipped: nightly/{stepped[3].name}" in outcome.stderr
 
 
-def test_show_lists_series_and_nights(stepped: list[Path]) -> None:
+def test_show_lists_series_and_nights(stepped: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
     outcome = bench("history", "show", "--nights", "2")
-    assert outcome.exit_code == 0 and "45" in outcome.stdout and "median_latency_ms, ms" in outcome.stdout
+    assert outcome.exit_code == 0 and "45 nights" in outcome.stdout and "median_latency_ms, ms" in outcome.stdout
+    assert re.search(r"\b[0-9a-f]{12}, nightly, ", outcome.stdout), "the id, whole, to be given to `bench history ack`"
     assert stepped[-1].name in outcome.stdout and stepped[-3].name not in outcome.stdout
 
 
