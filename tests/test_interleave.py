@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -110,8 +111,8 @@ def test_every_record_is_kept_before_the_turns_and_again_after_them(run: Run) ->
 
 
 def test_the_machine_is_read_while_they_take_turns(run: Run) -> None:
-    """Once for all of them, and not where it was not asked for."""
-    a, b = run.together(variants("a", "b")).values()
+    """Once for all of them, and not where it was not asked for; rounds take long enough for a reading."""
+    a, b = run.together(variants("a", "b"), lambda *_: time.sleep(0.3)).values()
     assert a.telemetry_in_turn is not None and a.telemetry_in_turn == b.telemetry_in_turn
     (window,) = a.telemetry_in_turn.windows
     spent_ns = max(record.blocks[-1].began_ns for record in (a, b)) - min(r.blocks[0].began_ns for r in (a, b))
