@@ -86,11 +86,11 @@ class Sampler:
         self.read(whole=True)
 
     def run(self, orders: int) -> None:
-        """Read until the orders end."""
+        """Read until the orders end: a period is from reading to reading, however long one takes."""
         due = time.monotonic()
         while True:
             ready, _, _ = select.select([orders], [], [], max(0.0, due - time.monotonic()))
-            begin = time.thread_time()
+            begin, spent = time.monotonic(), time.thread_time()
             if ready:
                 text = os.read(orders, 4096)
                 if not text:
@@ -100,9 +100,11 @@ class Sampler:
             else:
                 leave_core(self.cpu.core)
                 self.read()
-            due = time.monotonic() + self._pause(time.thread_time() - begin)
+            period = self._period(time.thread_time() - spent)
+            due = max(begin + period, time.monotonic() + period / 2)  # a driver that is slow to answer gets its rest
 
-    def _pause(self, spent_s: float) -> float:
+    def _period(self, spent_s: float) -> float:
+        """Until the next reading, after one that cost so much processor time."""
         period = self.period_s if self.taken < MANY_READINGS else max(self.period_s, LATER_PERIOD_S)
         return max(period, spent_s / self.share)
 

@@ -8,9 +8,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pynvml
@@ -100,6 +102,24 @@ def test_it_reads_less_often_where_the_driver_is_slow(tmp_path: Path) -> None:
     telemetry = telemetry_of(observer)
     assert telemetry.failed is None and 2 <= telemetry.readings < 8
     assert telemetry.sampler_cpu_share is not None and telemetry.sampler_cpu_share < 0.04  # of few readings
+
+
+@pytest.mark.parametrize(("answer_s", "readings"), [(0.03, (26, 32)), (0.2, (10, 13))])
+def test_a_period_is_from_reading_to_reading(answer_s: float, readings: tuple[int, int]) -> None:
+    """3 s, ten times a second, of a driver that lets one wait; it is given half a period's rest."""
+
+    class Slow(Gpu):
+        def values(self) -> dict[str, Any]:
+            time.sleep(answer_s)
+            return super().values()
+
+    fake = FakeGpu()
+    sampler = Sampler(os.memfd_create("test"), Cpu({0}, worker=os.getpid()), Slow(FakeNvml(fake), fake))
+    orders, ordering = os.pipe()
+    threading.Timer(3.0, os.close, [ordering]).start()
+    sampler.run(orders)
+    os.close(orders)
+    assert readings[0] <= sampler.taken <= readings[1]
 
 
 @pytest.mark.parametrize(("cores", "share"), [(1, 0.0075), (2, 0.015), (8, 0.06), (64, 0.1)])
