@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -33,6 +34,11 @@ def check_baseline(baseline: str, results: Path, suite: str) -> None:
 
 def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
     """`new` against the baseline, by a config's rules; those of the run's own config where none are given."""
+    found = _compare(baseline, new, results, acknowledged, section)
+    return replace(found, remarks=(*found.remarks, *_random_weights(new)))
+
+
+def _compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
     section = section_of(new) if section is None else section
     check_rules(section, "--config")
     judged = rules(section)
@@ -49,6 +55,13 @@ def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section:
     if old is None:
         return Comparison(LATEST, new.name, (), remarks=(no_earlier_run(index, new),))
     return compare_runs(old, new, judged)
+
+
+def _random_weights(new: Run) -> tuple[str, ...]:
+    """The models of which the speed alone is held against the baseline."""
+    facts = [each.series.facts for each in new.measurements]
+    names = dict.fromkeys(each["model.name"] for each in facts if each.get("model.random_weights") == "true")
+    return tuple(f"{name} has random weights: its speed is measured, its accuracy is not" for name in names)
 
 
 def find_candidate(word: str, results: Path, suite: str | None) -> Run:

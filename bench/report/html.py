@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bench.record import Check, Environment
 from bench.report.all_cases import all_cases, anchor
-from bench.report.by_class import class_listings
+from bench.report.by_class import all_classes
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
 from bench.report.facts import (
@@ -32,7 +32,6 @@ from bench.report.pages import render
 from bench.report.profiled import profile_facts, profile_listings
 from bench.report.story import stories
 
-CLASSES = 20  # that lost most, and that gained most
 LONGEST_NAME = 300  # of a kernel: those of templates are longer than any reader reads
 
 
@@ -106,7 +105,7 @@ def _section(comparison: Comparison, own: Mapping[int, str], pictures: Mapping[s
         stories=stories(columns),
         loads=load_listings(columns),
         load_remarks=load_remarks(columns),
-        classes=class_listings(columns, CLASSES),
+        classes=all_classes(columns),
         cases=tuple(_case(column, picture, logs) for column, picture in zip(columns, found, strict=True)),
     )
 

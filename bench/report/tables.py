@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench.metrics import BOUNDED, BOUNDED_ACCURACY, METRICS
 from bench.record import Check, Environment
-from bench.report.by_class import class_listings
+from bench.report.by_class import changed_classes
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
 from bench.report.facts import environment_facts, loop_facts
@@ -206,7 +206,7 @@ def _section(comparison: Comparison) -> str:
     parts += ["\n".join(f"- {escape(remark)}" for remark in remarks)] if remarks else []
     parts += [_listing(listing) for listing in load_listings(comparison.columns)]
     parts += ["\n".join(f"- {escape(remark)}" for remark in load_remarks(comparison.columns))]
-    parts += [_listing(listing) for listing in class_listings(comparison.columns, CLASSES)]
+    parts += [_listing(listing) for listing in changed_classes(comparison.columns, CLASSES)]
     parts += _loops(comparison.columns)
     parts += [part for column in comparison.columns for part in _case(column)]
     return "\n\n".join(part for part in parts if part)

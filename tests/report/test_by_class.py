@@ -1,9 +1,9 @@
-"""A detector's classes in the report: those that a mode changed most."""
+"""A detector's classes in the report: all of them, and those that a mode changed most."""
 
 from __future__ import annotations
 
 from bench.record import Accuracy, Record
-from bench.report.by_class import class_listings
+from bench.report.by_class import all_classes, changed_classes
 from bench.report.comparison import compare_cases
 from bench.report.html import page
 from bench.report.tables import markdown, rich_tables
@@ -26,7 +26,7 @@ def modes(**changes: dict[str, float]) -> list[Record]:
 
 def rows(records: list[Record], most: int = 5) -> list[tuple[str, ...]]:
     (comparison,) = compare_cases(records)
-    return [row for listing in class_listings(comparison.columns, most) for row in listing.rows]
+    return [row for listing in changed_classes(comparison.columns, most) for row in listing.rows]
 
 
 def test_losses_come_first_then_gains_and_what_stayed_is_left_out() -> None:
@@ -41,7 +41,7 @@ def test_losses_come_first_then_gains_and_what_stayed_is_left_out() -> None:
 def test_the_table_is_bounded_and_says_how_many_changed() -> None:
     records = modes(INT8={"cat": -0.5, "dog": -0.25, "tram": 0.125, "kite": 0.0625})
     assert [row[0] for row in rows(records, most=1)] == ["cat", "tram"]
-    (listing,) = class_listings(compare_cases(records)[0].columns, 1)
+    (listing,) = changed_classes(compare_cases(records)[0].columns, 1)
     assert "4 of 5 classes changed" in listing.gist
 
 
@@ -54,8 +54,22 @@ def test_a_broken_case_has_no_classes() -> None:
     (comparison,) = compare_cases(modes(INT8={"cat": -0.5}, FP16={"dog": 0.25}), lambda record: (
         "not INT8" if record.case.optimization.precision_mode == "INT8" else None
     ))  # fmt: skip
-    (listing,) = class_listings(comparison.columns, 5)
+    (listing,) = changed_classes(comparison.columns, 5)
     assert listing.head[0] == "class" and len(listing.head) == 3 and [row[0] for row in listing.rows] == ["dog"]
+
+
+def test_the_page_holds_every_class_even_of_a_native_case_alone() -> None:
+    (listing,) = all_classes(compare_cases(modes())[0].columns)
+    assert [row[0] for row in listing.rows] == ["tram", "*|bus", "cat", "dog", "kite"]
+    assert listing.gist == "5 classes; the lowest first; no intervals"
+    assert "tram" in page("run", compare_cases(modes())) and "tram" not in markdown(compare_cases(modes()), None)
+
+
+def test_of_all_classes_those_that_lost_most_come_first() -> None:
+    (listing,) = all_classes(compare_cases(modes(INT8={"kite": -0.25, "dog": -0.125, "tram": 0.125}))[0].columns)
+    assert [row[0] for row in listing.rows] == ["kite", "dog", "tram", "*|bus", "cat"]
+    assert listing.rows[2] == ("tram", "0.1250", "0.2500 (+0.1250)") and "3 of 5 changed" in listing.gist
+    assert not all_classes(compare_cases([make_record("native")])[0].columns)
 
 
 def test_it_is_in_the_page_and_in_markdown_and_not_on_the_screen() -> None:
