@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from bench.load.result import Load
 from bench.part import Part
@@ -26,7 +26,10 @@ class Edits(Part):
     force_nms_cpu: bool = False
     replace_relu6: bool = False
     remove_assert: bool = False
-    replace_quantize_v4: bool = False
+    replace_quantizers: bool = Field(
+        False,
+        validation_alias=AliasChoices("replace_quantizers", "replace_quantize_v4"),  # the latter in older records
+    )
     nms_score_threshold: float | None = None
     resizer_shape: tuple[int, int] | None = None  # height, width
 

@@ -16,7 +16,7 @@ from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationS
 
 Location = tuple[Any, ...]  # keys and indices that lead to a value
 EDITS = tuple(
-    f"optimization_config.{key}" for key in ("force_nms_cpu", "replace_relu6", "remove_assert", "replace_quantize_v4")
+    f"optimization_config.{key}" for key in ("force_nms_cpu", "replace_relu6", "remove_assert", "replace_quantizers")
 )
 SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,

@@ -119,6 +119,10 @@ class Profile(Part):
         """Of all kernels' time; None where there was no kernel."""
         return _share(self.tensor_core_ns, self.all_kernels_ns)
 
+    def computes_in(self, precision: str) -> bool:
+        """Whether a lowered precision is in the name of any kernel; of others, always."""
+        return precision not in ("FP16", "INT8") or self.precision_ns.get(precision, 0) > 0
+
     @property
     def precision_shares(self) -> dict[str, float]:
         """Of all kernels' time."""

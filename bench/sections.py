@@ -202,10 +202,10 @@ class OptimizationSection(Section):
     )
     replace_relu6: bool = Field(False, description="Relu6(x) becomes relu(x) - relu(x - 6); native too.")
     remove_assert: bool = Field(False, description="Take Assert ops out of the graph; native too.")
-    replace_quantize_v4: bool = Field(
+    replace_quantizers: bool = Field(
         False,
-        description="QuantizeAndDequantizeV4, which TensorFlow 2 makes, becomes V2, which TF-TRT converts; native too. "
-        "Ours.",
+        description="QuantizeAndDequantizeV3 and V4, FakeQuantWithMinMaxVars and Args become V2, which TF-TRT takes on "
+        "weights too; native too. Ours.",
     )
     xla: bool = Field(False, description="native alone: compile with XLA. Ours.")
     tf32: bool = Field(True, description="Let the GPU round float32 products to TF32, TensorFlow's default. Ours.")

@@ -217,7 +217,7 @@ def _overrides(config: Config, problem: Problem) -> dict[str, Any]:
         force_nms_cpu=optimization.force_nms_cpu,
         replace_relu6=optimization.replace_relu6,
         remove_assert=optimization.remove_assert,
-        replace_quantize_v4=optimization.replace_quantize_v4,
+        replace_quantizers=optimization.replace_quantizers,
         nms_score_threshold=section.override_nms_score_threshold,
         resizer_shape=section.override_resizer_shape,
     )

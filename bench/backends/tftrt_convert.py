@@ -17,7 +17,7 @@ from tensorflow.compiler.tf2tensorrt.ops import gen_trt_ops
 from tensorflow.python.compiler.tensorrt import trt_convert
 
 from bench.backends.base import Arrays, Preparation
-from bench.backends.tftrt_report import refuse_lowered_precision
+from bench.backends.tftrt_report import refuse_lowered_precision, refuse_unread_weights
 from bench.case import Optimization
 from bench.errors import BackendUnavailable, ConversionError
 from bench.graphs.report import calibration_failures
@@ -110,6 +110,7 @@ def convert_and_build(preparation: Preparation, given: Tables | None, steps: Ste
     """A converter that has converted, calibrated and built; raises ConversionError."""
     log = OwnLog()
     start = log.position()
+    refuse_unread_weights(preparation)
     try:
         converter = Converter(given, preparation.case.model.edits.force_nms_cpu, **_parameters(preparation))
         steps.begin("convert")

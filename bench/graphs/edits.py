@@ -12,6 +12,7 @@ from typing import Any
 from bench.case import Edits
 from bench.errors import ModelError
 from bench.graphs.nodes import Body, Node, bodies, drop, source, tensor_proto, value
+from bench.graphs.quantizers import replace_quantizers
 
 NMS = "NonMaxSuppression"
 SCORE_THRESHOLDS = {  # op -> index of the input
@@ -35,8 +36,8 @@ def apply(graph: Any, edits: Edits) -> dict[str, int]:
         done["remove_assert"] = sum(remove_assert(body) for body in bodies(graph))
     if edits.replace_relu6:
         done["replace_relu6"] = sum(replace_relu6(body) for body in bodies(graph))
-    if edits.replace_quantize_v4:
-        done["replace_quantize_v4"] = sum(replace_quantize_v4(body) for body in bodies(graph))
+    if edits.replace_quantizers:
+        done["replace_quantizers"] = sum(replace_quantizers(body) for body in bodies(graph))
     if edits.nms_score_threshold is not None:
         done["override_nms_score_threshold"] = set_score_threshold(graph, edits.nms_score_threshold)
     if edits.resizer_shape is not None:
@@ -65,9 +66,7 @@ def replace_relu6(body: Body) -> int:
     found = body.of("Relu6")
     for node in found:
         _expand_relu6(body, node)
-    if body.function is not None:
-        renamed = {f"{node.name}:activations:0": f"{node.name}:z:0" for node in found}
-        _rename(body, renamed)
+    body.rename({f"{node.name}:activations:0": f"{node.name}:z:0" for node in found})
     return len(found)
 
 
@@ -80,36 +79,13 @@ def _expand_relu6(body: Body, node: Node) -> None:
         new.attr["T"].type = dtype
         return new
 
-    six = body.nodes.add(name=f"{name}/six", op="Const", device=node.device)
-    six.attr["dtype"].type = dtype
-    six.attr["value"].tensor.CopyFrom(tensor_proto(6, dtype))
-    if body.has_frames:
-        six.input.append(f"^{source(x)}")
+    six = body.add_constant(f"{name}/six", 6, dtype, node)
     low = add("low", "Relu", [x])
-    above = add("above", "Sub", [x, body.reference(six.name, "output")])
+    above = add("above", "Sub", [x, six])
     high = add("high", "Relu", [body.reference(above.name, "z")])
     node.op = "Sub"
     del node.input[:]
     node.input.extend([body.reference(low.name, "activations"), body.reference(high.name, "activations"), *edges])
-
-
-def _rename(body: Body, renamed: dict[str, str]) -> None:
-    """Replace references to outputs, in nodes and in what the function returns."""
-    for node in body.nodes:
-        for index, reference in enumerate(node.input):
-            if reference in renamed:
-                node.input[index] = renamed[reference]
-    for key, reference in body.function.ret.items():
-        if reference in renamed:
-            body.function.ret[key] = renamed[reference]
-
-
-def replace_quantize_v4(body: Body) -> int:
-    """QuantizeAndDequantizeV4 becomes V2, the same but for its gradient: TF-TRT converts V2, TensorFlow 2 makes V4."""
-    found = body.of("QuantizeAndDequantizeV4")
-    for node in found:
-        node.op = "QuantizeAndDequantizeV2"
-    return len(found)
 
 
 def remove_assert(body: Body) -> int:

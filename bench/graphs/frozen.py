@@ -37,11 +37,8 @@ class Frozen:
 
 def freeze(model_dir: Path, tags: tuple[str, ...], key: str) -> Frozen:
     """A SavedModel's signature with its variables turned into constants and its functions inlined."""
-    read_signature(model_dir, key, frozenset(tags))  # its errors say what is there instead
-    loaded = tf.saved_model.load(str(model_dir), tags=list(tags))
-    function = loaded.signatures[key]
+    function, constant = _constant(model_dir, tags, key)
     specs = function.structured_input_signature[1]
-    constant = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
     if len(constant.inputs) != len(specs):
         extra = ", ".join(tensor.name for tensor in constant.inputs[len(specs) :])
         raise ModelError(f"{model_dir}: cannot be frozen: it holds what is no variable, such as tables: {extra}")
@@ -51,6 +48,19 @@ def freeze(model_dir: Path, tags: tuple[str, ...], key: str) -> Frozen:
     }
     outputs = zip(sorted(function.structured_outputs), (tensor.name for tensor in constant.outputs), strict=True)
     return Frozen(constant.graph.as_graph_def(), inputs, dict(outputs))
+
+
+def frozen_graph(model_dir: Path, tags: tuple[str, ...], key: str) -> GraphDef:
+    """The graph alone, to look at: of a SavedModel with tables too."""
+    return _constant(model_dir, tags, key)[1].graph.as_graph_def()
+
+
+def _constant(model_dir: Path, tags: tuple[str, ...], key: str) -> tuple[Any, Any]:
+    """A signature's function, and the same without variables and calls."""
+    read_signature(model_dir, key, frozenset(tags))  # its errors say what is there instead
+    loaded = tf.saved_model.load(str(model_dir), tags=list(tags))  # it holds the variables
+    function = loaded.signatures[key]
+    return function, convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
 
 
 def save(frozen: Frozen, target: Path) -> None:

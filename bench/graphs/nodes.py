@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,6 +36,25 @@ class Body:
     def reference(self, name: str, output: str) -> str:
         """How a node names another's first output."""
         return name if self.function is None else f"{name}:{output}:0"
+
+    def rename(self, renamed: Mapping[str, str]) -> None:
+        """Replace references to outputs, in a function's nodes and in what it returns: a graph's name no output."""
+        if self.function is None:
+            return
+        for node in self.nodes:
+            for index, reference in enumerate(node.input):
+                node.input[index] = renamed.get(reference, reference)
+        for key, reference in self.function.ret.items():
+            self.function.ret[key] = renamed.get(reference, reference)
+
+    def add_constant(self, name: str, values: Any, dtype: int, beside: Node) -> str:
+        """A constant, which lives where and whenever the node `beside` does; gives the reference to it."""
+        new = self.nodes.add(name=name, op="Const", device=beside.device)
+        new.attr["dtype"].type = dtype
+        new.attr["value"].tensor.CopyFrom(tensor_proto(values, dtype))
+        if self.has_frames:
+            new.input.append(f"^{source(beside.input[0])}")
+        return self.reference(name, "output")
 
     def constant(self, reference: str) -> Node | None:
         """The constant behind a reference; None where it is computed."""

@@ -272,3 +272,5 @@ def _backend_notes(record: Record, broken: str | None) -> Iterator[str]:
             yield "no TensorRT engine in the converted graph: TensorFlow ran all of it"
         if conversion.native_executions and broken is None:
             yield f"{conversion.native_executions} engine executions fell back to TensorFlow"
+        if record.profile is not None and not record.profile.computes_in(optimization.precision_mode):
+            yield f"no kernel that ran is known to compute in {optimization.precision_mode}"

@@ -12,7 +12,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 from bench.backends.base import Preparation, Signature  # noqa: E402
-from bench.backends.tftrt_report import describe, refuse_lowered_precision  # noqa: E402
+from bench.backends.tftrt_report import describe, refuse_lowered_precision, refuse_unread_weights  # noqa: E402
 from bench.errors import ConversionError  # noqa: E402
 from tests.factory import make_case, make_optimization  # noqa: E402
 from tests.graphs.converted import Made, write_converted  # noqa: E402
@@ -46,16 +46,16 @@ def prepared(folder: Path, quantized: tuple[str | None, str | None] = (None, Non
     return Preparation(case, folder, signature, {}, None, Path(), lambda name: nullcontext())
 
 
-V2, V4 = "QuantizeAndDequantizeV2", "QuantizeAndDequantizeV4"
+V2, V3, V4 = (f"QuantizeAndDequantizeV{version}" for version in (2, 3, 4))
 
 
 @pytest.mark.parametrize(
     ("quantized", "words"),
     [
-        ((V2, None), "No range for: hidden"),
-        ((None, V2), "No range for: images, Const, Const_1"),
+        ((V2, None), "No range for: PartitionedCall/hidden"),
+        ((None, V2), "No range for: images, PartitionedCall/Const, PartitionedCall/Const_1"),
         ((None, None), "no quantization ops at all: set use_calibration to true"),
-        ((V4, V4), "QuantizeAndDequantizeV4 are not among the ops .*: set replace_quantize_v4"),
+        ((V4, V4), "QuantizeAndDequantizeV4 are not among the ops .*: set replace_quantizers"),
     ],
 )
 def test_ranges_that_tf_trt_did_not_find_are_a_failure_that_names_the_tensors(
@@ -63,6 +63,24 @@ def test_ranges_that_tf_trt_did_not_find_are_a_failure_that_names_the_tensors(
 ) -> None:
     with pytest.raises(ConversionError, match=rf"TF-TRT made 3 segments FP16, because ranges are missing.* {words}"):
         refuse_lowered_precision(prepared(tmp_path, quantized), LOWERED)
+
+
+@pytest.mark.parametrize("op", [V3, V4])
+def test_weights_through_what_tf_trt_takes_on_activations_alone_are_refused(tmp_path: Path, op: str) -> None:
+    words = f"TF-TRT converts no convolution whose weights pass through {op}: set replace_quantizers"
+    with pytest.raises(ConversionError, match=words):
+        refuse_unread_weights(prepared(tmp_path / "own", (op, op)))
+    refuse_unread_weights(prepared(tmp_path / "calibrated", (op, op), use_calibration=True))
+    refuse_unread_weights(prepared(tmp_path / "v2", (V2, V2)))
+
+
+def test_a_tensor_without_a_range_beside_others_is_a_warning(tmp_path: Path) -> None:
+    saved = write_converted(tmp_path / "saved", [Made()], ["Cast"])
+    log = recorded("mobilenet_int8")
+    found = describe("TF-TRT 8.5.3", prepared(tmp_path / "own", (V2, None)), saved, log)
+    assert found.warnings[0] == "no range for PartitionedCall/hidden: what it enters is not INT8"
+    whole = describe("TF-TRT 8.5.3", prepared(tmp_path / "whole", (V2, V2)), saved, log)
+    assert whole.warnings == found.warnings[1:]
 
 
 def test_nothing_is_refused_where_no_segment_became_fp16_or_ranges_are_calibrated(tmp_path: Path) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from bench.graphs.ranges import QUANTIZERS
 from bench.graphs.report import builds
 from bench.launch import run_worker
 from bench.record import Record
@@ -193,67 +191,3 @@ def test_a_calibration_table_is_reused(run_one: Any) -> None:
     assert summarize(calibrated).values["int8_share"] > 0.2
     top1 = [summarize(each).values["top1"] for each in (calibrated, record)]
     assert abs(top1[0] - top1[1]) <= 0.02
-
-
-def quantized_model(folder: Path, op: str = "QuantizeAndDequantizeV2", everywhere: bool = True) -> Path:
-    """A network with its own ranges: on every tensor, or not on what enters the second convolution.
-
-    Those of FakeQuantWithMinMaxVars are variables, as training finds them.
-    """
-    import tensorflow as tf
-
-    module = tf.Module()
-    edges = [-6.0, -1.0, -0.5, 0.5, 1.0, 6.0]
-    module.ranges = [tf.Variable(edge) for edge in edges]
-
-    def quantize(value: Any, limit: float) -> Any:
-        if op == "FakeQuantWithMinMaxArgs":
-            return tf.raw_ops.FakeQuantWithMinMaxArgs(inputs=value, min=-limit, max=limit, narrow_range=True)
-        if op == "FakeQuantWithMinMaxVars":
-            low, high = (module.ranges[edges.index(edge)] for edge in (-limit, limit))
-            return tf.raw_ops.FakeQuantWithMinMaxVars(inputs=value, min=low, max=high, narrow_range=True)
-        more = {} if op == "QuantizeAndDequantizeV2" else {"num_bits": 8}
-        more = {**more, "axis": -1} if op == "QuantizeAndDequantizeV4" else more
-        return getattr(tf.raw_ops, op)(
-            input=value, input_min=-limit, input_max=limit, range_given=True, narrow_range=True, **more
-        )
-
-    generator = np.random.default_rng(0)
-    kernels = [tf.constant(generator.normal(0, 0.1, shape), tf.float32) for shape in ((3, 3, 3, 32), (3, 3, 32, 32))]
-
-    def network(images: Any) -> dict[str, Any]:
-        hidden = tf.nn.relu(tf.nn.conv2d(quantize(images, 1.0), quantize(kernels[0], 0.5), 1, "SAME"), name="hidden")
-        hidden = quantize(hidden, 6.0) if everywhere else hidden
-        hidden = tf.nn.relu(tf.nn.conv2d(hidden, quantize(kernels[1], 0.5), 1, "SAME"))
-        return {"scores": tf.reduce_mean(quantize(hidden, 6.0), [1, 2])}
-
-    spec = tf.TensorSpec((None, 64, 64, 3), tf.float32, name="images")
-    serve = tf.function(network, input_signature=[spec], autograph=False)
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": serve})
-    return folder
-
-
-def own_ranges(model: Path) -> dict[str, Any]:
-    return {"model_config": {"input_saved_model_dir": str(model), "task": "classification", "preprocess": "tf"}}
-
-
-OWN_RANGES = {"precision_mode": "INT8", "use_calibration": False, "use_dynamic_shape": True}
-
-
-@pytest.mark.parametrize("op", [*QUANTIZERS, "QuantizeAndDequantizeV4"])
-def test_ranges_of_the_graphs_own_run_in_int8(run_one: Any, tmp_path: Path, op: str) -> None:
-    asked = {**OWN_RANGES, "replace_quantize_v4": op == "QuantizeAndDequantizeV4"}
-    code, record, _ = run_one(asked, **own_ranges(quantized_model(tmp_path / "quantized", op)))
-    assert (code, record.failure) == (0, None)
-    assert summarize(record).values["int8_share"] > 0.1
-
-
-def test_a_tensor_without_a_range_is_named(run_one: Any, tmp_path: Path) -> None:
-    code, record, _ = run_one(OWN_RANGES, **own_ranges(quantized_model(tmp_path / "quantized", everywhere=False)))
-    assert code == 4 and record.failure is not None and "No range for: hidden" in record.failure.message
-
-
-def test_a_graph_without_ranges_is_not_int8(run_one: Any) -> None:
-    code, record, _ = run_one({"precision_mode": "INT8", "use_calibration": False})
-    assert code == 4 and record.failure is not None
-    assert "ranges" in record.failure.message and "use_calibration" in record.failure.message

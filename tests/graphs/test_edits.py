@@ -64,19 +64,6 @@ def test_relu6_goes_and_results_stay(detector: Path, edit: Edit) -> None:
     assert_same(detector, saved)
 
 
-def test_ranges_of_tensorflow_2_become_what_tf_trt_converts(edit: Edit, tmp_path: Path) -> None:
-    def network(pixels: Any) -> dict[str, Any]:
-        return {"y": tf.quantization.quantize_and_dequantize_v2(pixels, -1.0, 1.0, range_given=True, narrow_range=True)}
-
-    spec = tf.TensorSpec((None, 4), tf.float32, name="x")
-    serve = tf.function(network, input_signature=[spec], autograph=False)
-    tf.saved_model.save(tf.Module(), str(tmp_path / "own"), signatures={"serving_default": serve})
-    saved, counts = edit(tmp_path / "own", replace_quantize_v4=True)
-    assert counts == {"replace_quantize_v4": 1}
-    assert [node.op for node in nodes(saved) if "Quantize" in node.op] == ["QuantizeAndDequantizeV2"]
-    assert_same(tmp_path / "own", saved, "x", RANDOM.uniform(-2, 2, (5, 4)).astype(np.float32))
-
-
 def test_assertions_go_with_their_branches_and_results_stay(detector: Path, edit: Edit) -> None:
     saved, counts = edit(remove_assert=True)
     assert counts is not None and counts["remove_assert"] >= 1

@@ -12,6 +12,7 @@ from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.comparison import Comparison, Row, compare_cases
 from tests.factory import make_case, make_optimization, make_record, make_samples
+from tests.report.conversions import converted
 
 
 def row(comparison: Comparison, name: str) -> Row:
@@ -146,6 +147,13 @@ def test_fallbacks_are_noted() -> None:
     conversion = Conversion(converter="TF-TRT 8.5.3", engines=2, native_executions=3)
     (comparison,) = compare_cases([make_record("INT8", conversion=conversion)])
     assert "INT8 (tf-trt): 3 engine executions fell back to TensorFlow" in comparison.notes
+
+
+@pytest.mark.parametrize(("precision", "noted"), [("INT8", True), ("FP16", False), ("FP32", False)])
+def test_a_precision_that_no_kernel_has_is_noted(precision: str, noted: bool) -> None:
+    (comparison,) = compare_cases([converted(precision)])  # of its kernels' time, most is FP16's
+    words = f"{precision} (tf-trt): no kernel that ran is known to compute in {precision}"
+    assert (words in comparison.notes) == noted
 
 
 def test_no_records_no_comparisons() -> None:

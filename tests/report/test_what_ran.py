@@ -72,7 +72,12 @@ def test_the_screen_says_what_was_left_out_with_plumbing_last() -> None:
 @pytest.mark.parametrize("width", [80, 120])
 def test_four_modes_stay_short(width: int) -> None:
     timed = make_samples([1.6] * 700)
-    modes = [converted(precision, latency=timed) for precision in ("FP32", "FP16", "INT8")]
+    eight = make_profile(precision_ns={"INT8": 4_000_000, "other": 750_000, "TF32": 250_000})
+    modes = [
+        converted("FP32", latency=timed),
+        converted(latency=timed),
+        converted("INT8", latency=timed, profile=eight),
+    ]
     records = [make_record("native", profile=make_profile(), latency=timed), *modes]
     lines = screen(*records, width=width).splitlines()
     table_end = max(number for number, line in enumerate(lines) if "tensor_core_share" in line)

@@ -1,0 +1,85 @@
+"""The edit that makes one op of all that quantize and dequantize: the one that TF-TRT also takes on weights."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from bench.graphs.nodes import Body, Node, value
+
+V2, V3, V4 = (f"QuantizeAndDequantizeV{version}" for version in (2, 3, 4))
+VARS, ARGS = "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"
+BITS = 8  # what TensorRT has
+FLOAT = tf.float32.as_datatype_enum
+SYMMETRIC = 0.01  # of the larger end: 127 steps down and 128 up are as good as symmetric
+DEFAULT_ARGS = {"min": -6.0, "max": 6.0}  # FakeQuantWithMinMaxArgs', where its node does not say
+
+
+def replace_quantizers(body: Body) -> int:
+    """QuantizeAndDequantizeV3 and V4, FakeQuantWithMinMaxVars and Args become QuantizeAndDequantizeV2.
+
+    V3 and V4 stay the same but for the gradient. The range of the others becomes symmetric, as TensorRT's are: 127
+    steps to its larger end, behind a clip where it was not symmetric. Of a narrow range that was, as it is for weights,
+    nothing changes but ties in rounding. What has other than 8 bits, or bits or a range that is computed, stays.
+    """
+    found = [node for node in body.of(*MADE) if MADE[node.op](body, node)]
+    for node in found:
+        node.op = V2
+    body.rename({f"{node.name}:outputs:0": f"{node.name}:output:0" for node in found})
+    return len(found)
+
+
+def _from_v4(_: Body, node: Node) -> bool:
+    return _bits(node) == BITS
+
+
+def _from_v3(body: Body, node: Node) -> bool:
+    """Its bits are an input, and a range is taken as given where its node does not say."""
+    bits = body.constant(node.input[3])
+    if bits is None or int(value(bits)) != BITS:
+        return False
+    del node.input[3]
+    if "range_given" not in node.attr:
+        node.attr["range_given"].b = True
+    node.attr["num_bits"].i = BITS
+    return True
+
+
+def _from_vars(body: Body, node: Node) -> bool:
+    low, high = (body.constant(reference) for reference in node.input[1:3])
+    if low is None or high is None or _bits(node) != BITS:
+        return False
+    _make_symmetric(body, node, float(value(low)), float(value(high)))
+    return True
+
+
+def _from_args(body: Body, node: Node) -> bool:
+    if _bits(node) != BITS:
+        return False
+    edges = list(node.input[1:])
+    del node.input[1:]
+    limits = {name: node.attr[name].f if name in node.attr else limit for name, limit in DEFAULT_ARGS.items()}
+    for name, limit in limits.items():
+        node.input.append(body.add_constant(f"{node.name}/{name}", limit, FLOAT, node))
+        node.attr.pop(name, None)
+    node.input.extend(edges)
+    _make_symmetric(body, node, limits["min"], limits["max"])
+    return True
+
+
+def _make_symmetric(body: Body, node: Node, low: float, high: float) -> None:
+    """Of a FakeQuant with its range as inputs: what QuantizeAndDequantizeV2 needs, behind a clip where that must be."""
+    if abs(low + high) > SYMMETRIC * max(-low, high):
+        clip = body.nodes.add(name=f"{node.name}/clip", op="ClipByValue", device=node.device, input=node.input[:3])
+        clip.attr["T"].type = FLOAT
+        node.input[0] = body.reference(clip.name, "output")
+    for name in ("signed_input", "range_given"):
+        node.attr[name].b = True
+    node.attr["T"].type = FLOAT
+    node.attr["num_bits"].i = BITS
+
+
+def _bits(node: Node) -> int:
+    return int(node.attr["num_bits"].i) if "num_bits" in node.attr else BITS
+
+
+MADE = {V3: _from_v3, V4: _from_v4, VARS: _from_vars, ARGS: _from_args}
