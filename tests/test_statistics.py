@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.conversion import Conversion
@@ -21,13 +21,11 @@ from tests.factory import make_environment, make_record, make_samples
 TIMES = st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300)
 
 
-@settings(deadline=None)
 @given(TIMES, st.sampled_from([1, 10, 25, 50, 75, 100, *PERCENTILES]))
 def test_percentiles_are_numpys_nearest_rank(times: list[float], percent: int) -> None:
     assert percentile(times, percent) == np.percentile(times, percent, method="inverted_cdf")
 
 
-@settings(deadline=None)
 @given(TIMES, st.integers(1, 100))
 def test_a_percentile_is_the_least_sample_that_so_many_do_not_exceed(times: list[float], percent: int) -> None:
     found, share = percentile(times, percent), Fraction(percent, 100)
@@ -40,7 +38,6 @@ def test_the_samples_that_a_percentile_needs(percent: float, needed: int) -> Non
     assert samples_needed(percent) == needed
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=200), st.integers(1, 8))
 def test_latencies_are_numpys(times_ns: list[int], images: int) -> None:
     latency = Samples(times_ns=tuple(times_ns), images=(images,) * len(times_ns), warmup_ns=(10**15,))

@@ -44,7 +44,7 @@ def batch_sizes(suite: Suite) -> list[int]:
     return [case.batch_size for case in suite.cases]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(MATRICES)
 def test_a_matrix_is_the_product_of_its_axes(matrix: dict[str, list[Any]]) -> None:
     data = make_config({"matrix": matrix})
@@ -56,7 +56,7 @@ def test_a_matrix_is_the_product_of_its_axes(matrix: dict[str, list[Any]]) -> No
     assert places == sorted(set(places))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(MATRICES)
 def test_every_case_has_a_name_of_its_own(matrix: dict[str, list[Any]]) -> None:
     data = make_config({"matrix": matrix})

@@ -82,7 +82,7 @@ def test_what_is_in_an_archive_arrives(home: Path, name: str) -> None:
     assert not any(mode & 0o7111 for mode in modes)  # neither setuid nor executable
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(
     files=st.dictionaries(
         st.lists(st.text("abc._ -é", min_size=1, max_size=6), min_size=1, max_size=3).map("/".join),

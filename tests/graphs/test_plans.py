@@ -20,7 +20,7 @@ from tests.graphs.converted import instance_message, write_instances
 
 REAL_START = b"\n\x12\x12\x02\x08\x01\x12\x03\x08\xe0\x01\x12\x03\x08\xe0\x01\x12\x02\x08\x03\x12\x06ptrt\x00\x01"
 SHAPES = st.lists(st.lists(st.integers(-1, 1 << 40), max_size=5).map(tuple), max_size=3).map(tuple)
-QUICK = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NUMBER = itertools.count()
 
 

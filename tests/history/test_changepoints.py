@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import ruptures
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.bounds import Array
@@ -48,7 +48,6 @@ def energy(left: Array, right: Array) -> float:
 
 
 @given(st.lists(st.floats(-10, 10), min_size=4, max_size=20), st.integers(1, 2))
-@settings(deadline=None)
 def test_the_best_split_is_that_of_the_definition(values: list[float], least: int) -> None:
     row = np.array(values)
     place, strength = best_split(row[np.newaxis], least)

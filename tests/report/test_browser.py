@@ -21,6 +21,7 @@ from bench.record import Check
 from bench.report.comparison import compare_cases
 from bench.report.html import page as run_page
 from bench.report.logs import read_logs
+from bench.report.plots import plots
 from bench.store import load_checks, load_records
 from tests.factory import make_case
 from tests.history.nights import night_record, write_night
@@ -99,7 +100,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = load_records(run)
     checks = [*load_checks(run), Check(case_id="a", expression="b > 1", outcome="failed", explanation="b = 0")]
     compared = compare_cases([*records, *(night_record(ms, mode) for ms, mode in ((9.0, "FP16"), (30.0, "native")))])
-    pictures = {path.name: path.read_bytes() for path in (run / "plots").iterdir()}
+    pictures = plots(compare_cases(records))
     texts = {
         "run": run_page("resnet50", compared, records[0].environment, pictures, "failed", checks,
                         read_logs(run, records)),

@@ -62,7 +62,7 @@ def run_page(records: list[Record], text: str) -> str:
     return page(text, compare_cases(bad, lambda record: text), bad[0].environment, {}, text, checks, logs)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(hostile)
 def test_of_a_run(records: list[Record], harmless_run: Reader, text: str) -> None:
     assert_ours(run_page(records, text), harmless_run)
@@ -77,7 +77,7 @@ def compared(text: str) -> str:
     )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(hostile)
 def test_of_a_comparison(text: str) -> None:
     assert_ours(compared(text), Reader(compared("x")))
@@ -112,7 +112,7 @@ def _stored(text: str) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES)
 @given(hostile)
 def test_of_the_history(index: Index, harmless_history: Reader, text: str) -> None:
     assert_ours(history(index, text), harmless_history)
