@@ -53,6 +53,14 @@ def stage_parts(old: Record, new: Record) -> Parts | None:
     return _parts("an inference", sides[0], sides[1])
 
 
+def compute_parts(old: Record, new: Record) -> Parts | None:
+    """The computing in an inference, without copies: until the call has returned, and after; None as above."""
+    sides = [_compute_times(each) for each in (old, new)]
+    if sides[0] is None or sides[1] is None:
+        return None
+    return _parts("compute", sides[0], sides[1])
+
+
 def profile_parts(old: Record, new: Record) -> Parts | None:
     """A profiled inference: kernels, copies, and the time in which the GPU did nothing."""
     sides = [_profile_times(each.profile) for each in (old, new)]
@@ -97,7 +105,7 @@ def _parts(whole: str, old: dict[str, float], new: dict[str, float]) -> Parts:
 
 def _stage_times(record: Record) -> dict[str, float] | None:
     """Medians over the processes; with what an inference as a whole takes beyond its three stages."""
-    found = [each.stages for each in processes(record) if each.stages is not None and each.stages.compute_ns]
+    found = _stages(record)
     if not found:
         return None
     stages = {
@@ -108,6 +116,19 @@ def _stage_times(record: Record) -> dict[str, float] | None:
     if all(each.whole_ns for each in found):
         stages[REST] = _over(found, lambda each: each.whole_ns) - sum(stages.values())
     return stages
+
+
+def _compute_times(record: Record) -> dict[str, float] | None:
+    found = _stages(record)
+    if not found:
+        return None
+    dispatch = _over(found, lambda each: each.dispatch_ns)
+    return {"dispatch": dispatch, REST: _over(found, lambda each: each.compute_ns) - dispatch}
+
+
+def _stages(record: Record) -> list[Stages]:
+    """Of each process that took any."""
+    return [each.stages for each in processes(record) if each.stages is not None and each.stages.compute_ns]
 
 
 def _over(stages: Sequence[Stages], times: Callable[[Stages], Sequence[int]]) -> float:

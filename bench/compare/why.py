@@ -15,6 +15,7 @@ from bench.compare.comparison import ORDER, Cause, Comparison, Row
 from bench.compare.contributions import (
     Change,
     Parts,
+    compute_parts,
     kernel_parts,
     launches,
     names_all_kernels,
@@ -35,6 +36,7 @@ from bench.statistics import CONVERSION_PHASES, summarize
 
 MOST_CASES, MOST_LINES, MOST_KERNELS = 10, 12, 3
 LONGEST_NAME, LONGEST_LINE = 80, 240
+ON_DEVICE = {"compute_ms", "throughput_fps", "compute_speedup", "throughput_speedup"}  # in which copies have no part
 LEAST = 0.05  # of the whole's change: a part that moved by less is not named
 SHOWN = 0.25  # of the statistic's change: parts that moved by less, as a share, do not show it
 OF_TIME = {name for name, metric in METRICS.items() if metric.unit in ("ms", "images/s", "x")} | set(SCENARIO_OF)
@@ -81,7 +83,8 @@ def reasons(old: Side, new: Side, rows: Sequence[Row], worse: float) -> list[str
     metrics = tuple(row.metric for row in rows)
     clock = next((line for row in rows if (line := by_clock(old.record, new.record, row))), None)
     timed = bool(OF_TIME & set(metrics))
-    where = [*_times(old.record, new.record, worse)] if timed else []
+    times = _times_on_device if OF_TIME & set(metrics) <= ON_DEVICE else _times
+    where = [*times(old.record, new.record, worse)] if timed else []
     if "conversion_s" in metrics:
         where += _named("phases", phase_parts(old.record, new.record, CONVERSION_PHASES), worse)
     where += _native(old, new, metrics)
@@ -98,10 +101,30 @@ def reasons(old: Side, new: Side, rows: Sequence[Row], worse: float) -> list[str
 def _times(old: Record, new: Record, worse: float) -> Iterator[str]:
     yield from _named("stages", stage_parts(old, new), worse)
     yield from _named("under the profiler", profile_parts(old, new), worse)
-    parts = kernel_parts(old, new)
-    if parts is not None and _shows(parts, worse):
-        named = [each for each in parts.ordered() if _matters(each, parts)]
-        yield from (_kernel(each, old, new, parts) for each in named[:MOST_KERNELS])
+    kernels = kernel_parts(old, new)
+    if kernels is not None and _shows(kernels, worse):
+        yield from _kernels(kernels, old, new)
+
+
+def _times_on_device(old: Record, new: Record, worse: float) -> Iterator[str]:
+    """Without what the host does with images before and after, which wanders by more than this changed."""
+    compute, kernels = compute_parts(old, new), kernel_parts(old, new)
+    if compute is not None and _shows(compute, worse):
+        dispatch = compute.changes[0]
+        yield f"stages: compute {_ms(compute.whole.by)}" + (
+            f", of which dispatch {_ms(dispatch.by)}" if _matters(dispatch, compute) else ""
+        )
+    elif compute is not None:
+        yield f"stages: do not show it, compute changed by {_ms(compute.whole.by)}"
+    if kernels is not None and _shows(kernels, worse):
+        yield from _kernels(kernels, old, new)
+    elif kernels is not None:
+        yield f"under the profiler: do not show it, the kernels changed by {_ms(kernels.whole.by)}"
+
+
+def _kernels(parts: Parts, old: Record, new: Record) -> Iterator[str]:
+    named = [each for each in parts.ordered() if _matters(each, parts)]
+    yield from (_kernel(each, old, new, parts) for each in named[:MOST_KERNELS])
 
 
 def _shows(parts: Parts, worse: float) -> bool:

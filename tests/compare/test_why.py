@@ -10,11 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.compare.comparison import Row
 from bench.compare.contributions import kernel_parts, profile_parts, stage_parts
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
+from bench.compare.sides import Side
 from bench.compare.table import markdown, why
 from bench.compare.why import LONGEST_LINE, MOST_CASES, MOST_LINES, explained
+from bench.compare.why import reasons as why_it_changed
 from bench.compare_section import CompareSection
 from bench.conversion import Conversion, Engine, Kernel, Profile
 from bench.history.measured import read_run
@@ -116,6 +119,36 @@ def test_a_gpu_that_waits_for_the_host_is_told_from_slower_kernels(tmp_path: Pat
     found = pair(tmp_path, {"profile": profile(conv=1.0)}, {"profile": profile(idle=0.6, conv=1.0)})
     assert found[0] == "under the profiler: time in which the GPU did nothing +0.400 ms of +0.400 ms"
     assert not any(line.startswith("kernel ") for line in found)
+
+
+def of_compute(old: dict[str, Any], new: dict[str, Any], worse: float = 0.1) -> list[str]:
+    """What is said of a compute time, the latency staying within what is tolerated."""
+    sides = [Side(night_record(2.4, **each), None) for each in (old, new)]
+    row = Row("case", "series", "compute_ms", "regressed", old=2.0, new=2.0 * (1 + worse))
+    return why_it_changed(sides[0], sides[1], [row], worse)
+
+
+def test_copies_have_no_part_in_a_compute_time() -> None:
+    found = of_compute(
+        {"stages": stages(), "profile": profile(idle=0.2, conv=1.0)},
+        {"stages": stages(to_device=3.0, compute=2.2), "profile": profile(idle=5.0, conv=1.2)},
+    )
+    assert found[:2] == ["stages: compute +0.200 ms", "kernel conv: 1.20 times as long, +0.200 ms of +0.200 ms"]
+    assert not any("host to device" in line or "GPU did nothing" in line for line in found)
+
+
+def test_of_a_compute_time_it_is_said_what_does_not_show_it_and_what_dispatch_took() -> None:
+    waits = stages(compute=2.2).model_copy(update={"dispatch_ns": (200_001,) * 5})
+    found = of_compute(
+        {"stages": stages(), "profile": profile(conv=1.0)}, {"stages": waits, "profile": profile(conv=1.0)}
+    )
+    assert found[:2] == [
+        "stages: compute +0.200 ms, of which dispatch +0.200 ms",
+        "under the profiler: do not show it, the kernels changed by +0.000 ms",
+    ]
+    assert of_compute({"stages": stages()}, {"stages": stages(to_device=3.0)})[0] == (
+        "stages: do not show it, compute changed by +0.000 ms"
+    )
 
 
 def test_versions_and_variables_are_said_on_both_sides(tmp_path: Path) -> None:

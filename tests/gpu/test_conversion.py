@@ -12,34 +12,9 @@ from bench.launch import run_worker
 from bench.record import Record
 from bench.statistics import summarize
 from bench.verdict import broken_because
-from tests.gpu.conftest import Runner
 
 Ran = tuple[int, Record, Path]
 CONVERTING = {"convert", "calibrate", "build", "save"}
-
-
-@pytest.fixture(scope="module")
-def run_one(run_config: Runner, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Runs one case of the shipped classifier, with a conversion cache of these tests' own."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("BENCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-    def run(optimization: dict[str, Any], benchmark: dict[str, Any] | None = None, **more: Any) -> Ran:
-        config = {
-            "model_config": {"model_name": "shapes_classifier"},
-            "optimization_config": {"use_trt": True, "precision_mode": "FP16", **optimization},
-            "benchmark_config": {
-                "use_synthetic": True, "image_shape": [64, 64], "batch_size": 4, "num_images": 8, "num_iterations": 70,
-                "num_warmup_iterations": 5, **(benchmark or {}),
-            },
-            **more,
-        }  # fmt: skip
-        code, records, folder = run_config(config)
-        (record,) = records.values()
-        return code, record, folder
-
-    yield run
-    patch.undo()
 
 
 @pytest.fixture(scope="module")
