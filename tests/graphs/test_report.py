@@ -138,8 +138,7 @@ def test_segments_over_the_limit_of_engines() -> None:
 
 
 def test_builds_have_time_engine_and_shapes() -> None:
-    log = ROOT / "results/reference/resnet50_explained/20261122T023621Z-0fc64b/resnet50-FP16-b64-call_function.log"
-    (build,) = builds(log.read_text(encoding="utf-8", errors="replace").splitlines())
+    (build,) = builds(recorded("resnet50_build"))
     assert (build.engine, build.shapes) == ("TRTEngineOp_000_000", ((64, 224, 224, 3),))
     assert build.time is not None and build.time.year == 2026
 
