@@ -27,6 +27,7 @@ from bench.metrics import SPEEDUPS
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
+from bench.report.grid import significant
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun
@@ -224,7 +225,7 @@ def _by_turns(row: Row, fresh: Row | None, tolerated: float, turns: InTurn) -> R
 
 
 def _told(row: Row, settled: Settled, note: str) -> Row:
-    second = "" if row.second is None else f"; second value {row.second:.4g}"
+    second = "" if row.second is None else f"; second value {significant(row.second)}"
     notes = "; ".join(part for part in (row.note, note + second) if part)
     return replace(row, outcome=OUTCOMES[settled], settled=settled, note=notes)
 

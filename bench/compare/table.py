@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -26,6 +27,11 @@ def show(console: Console, comparison: Comparison) -> None:
     console.print(title(comparison), markup=False, highlight=False, soft_wrap=True)
     for case, rows in _by_case(comparison).items():
         console.print(_screen_table(case, rows))
+        for row in rows:
+            if row.note:
+                text = f"{row.metric}: {row.note}" if row.metric else row.note
+                console.print(Padding(Text(plain(text)), (0, 0, 0, 2)))
+        console.print()
     for line in (*remarks(comparison), *why(comparison)):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     console.print(f"Verdict of the comparison: {comparison.verdict}", style="bold", markup=False)
@@ -40,15 +46,16 @@ def _by_case(comparison: Comparison) -> dict[str, list[Row]]:
 
 
 def _screen_table(case: str, rows: Sequence[Row]) -> Table:
-    """Statistics without units, which their names and values tell."""
+    """Statistics without units, which their names and values tell; verdicts without their notes, which need room."""
     values = (Column(name, no_wrap=True, justify="right") for name in HEAD[2:4])
-    words = (Column(name, overflow="fold") for name in HEAD[5:])
+    words = (Column(name, overflow="fold", min_width=least) for name, least in zip(HEAD[5:], (9, 14), strict=True))
     table = Table(
         Column(HEAD[1], no_wrap=True), *values, Column(HEAD[4], overflow="fold", justify="right"), *words,
         title=Text(plain(case)), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0),
     )  # fmt: skip
     for row in rows:
-        table.add_row(row.metric, *map(Text, cells(row)[2:]), style=STYLES.get(row.outcome, ""))
+        shown = (row.metric, *cells(row)[2:-1], verdict(row))
+        table.add_row(*map(Text, shown), style=STYLES.get(row.outcome, ""))
     return table
 
 
@@ -90,11 +97,15 @@ def cells(row: Row) -> tuple[str, ...]:
     """A row of the table."""
     unit = METRICS[row.metric].unit if row.metric else ""
     name = f"{row.metric}, {unit}" if unit not in ("", "bytes") else row.metric
-    verdict = f"{SYMBOLS[row.outcome]} {row.outcome}" + ("" if row.gates else " (does not gate)")
-    noted = f"{verdict}: {row.note}" if row.note else verdict
+    noted = f"{verdict(row)}: {row.note}" if row.note else verdict(row)
     tolerated = f"{row.threshold} ({row.rule})" if row.threshold else ""
     values = (_number(row.old, row.metric), _number(row.new, row.metric))
     return tuple(map(plain, (row.case, name, *values, change(row), tolerated, noted)))
+
+
+def verdict(row: Row) -> str:
+    """With a sign that needs no colour."""
+    return f"{SYMBOLS[row.outcome]} {row.outcome}" + ("" if row.gates else " (does not gate)")
 
 
 def change(row: Row) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from bench.record import Record
 from tests.configs import ROOT, bench, write_config
-from tests.history.nights import night_record, write_night, write_nights
+from tests.history.nights import night_record, repeated, write_night, write_nights
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +26,16 @@ def test_names_of_cases_and_statistics_stand_whole_on_a_narrow_screen(monkeypatc
     assert night_record(10.0).case.id in [line.strip() for line in lines]
     (row,) = [line for line in lines if line.startswith(" median_latency_ms ")]
     assert "+20.00 %" in row and "! regressed" in row
+
+
+def test_the_words_of_a_verdict_have_the_screens_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    nights = [repeated([10.0, 10.1, 10.2]), repeated([10.0, 11.0, 14.0])]
+    a, b = (write_night(Path("results"), number, records) for number, records in enumerate(nights))
+    lines = bench("compare", str(a), str(b)).stdout.splitlines()
+    noted = [line.strip() for line in lines if line.startswith("  median_latency_ms: ")]
+    assert noted == ["median_latency_ms: the processes differ among themselves by as much"]
+    assert any(line.rstrip().endswith("? inconclusive") for line in lines)
 
 
 def test_exit_codes_say_how_it_came_out() -> None:
