@@ -19,6 +19,7 @@ from bench.history.golden import golden_run
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
 from bench.history.runs import GOLDEN, LATEST, find_run, golden_folder, no_earlier_run, run_folder
+from bench.history.series import has_random_weights
 
 HISTORY = "history"
 BASELINES = f"{LATEST}, {GOLDEN} or {HISTORY}"
@@ -60,7 +61,7 @@ def _compare(baseline: str, new: Run, results: Path, acknowledged: Path, section
 def _random_weights(new: Run) -> tuple[str, ...]:
     """The models of which the speed alone is held against the baseline."""
     facts = [each.series.facts for each in new.measurements]
-    names = dict.fromkeys(each["model.name"] for each in facts if each.get("model.random_weights") == "true")
+    names = dict.fromkeys(each["model.name"] for each in facts if has_random_weights(each))
     return tuple(f"{name} has random weights: its speed is measured, its accuracy is not" for name in names)
 
 

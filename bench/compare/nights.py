@@ -22,7 +22,8 @@ from bench.compare.rules import Judged, adverse
 from bench.compare.runs import compare_runs
 from bench.compare_section import CompareSection
 from bench.history.acknowledged import Acknowledged
-from bench.history.index import Index, Night
+from bench.history.answers import Night
+from bench.history.index import Index
 from bench.history.measured import Measurement, Run
 from bench.history.series import WRAPPED, covariate_differences
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from bench.errors import BenchError, ConfigError, StoreError, nearest
 from bench.export.tidy import BETTER, csv_of
-from bench.history.index import Index, Night, SeriesInfo
+from bench.history.answers import Night, SeriesInfo
+from bench.history.index import Index
 from bench.history.measured import read_run
 from bench.history.trend import chosen
 from bench.metric import Metric

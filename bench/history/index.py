@@ -10,16 +10,15 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from bench.errors import ConfigError, StoreError
+from bench.history.answers import Ended, Night, SeriesInfo, Skipped
 from bench.history.measured import Measurement, Run
 from bench.history.rows import drop, insert, runs, utc
-from bench.history.series import WRAPPED, Key
+from bench.history.series import Key
 
 INDEX_FILE = "history.sqlite"
 LOCK_FILE = ".history.lock"
@@ -43,62 +42,6 @@ CREATE INDEX flag_run ON flag (run);
 _FINISHED = "verdict != 'unfinished'"
 _WHOLE = f"whole AND {_FINISHED}"  # a run that may be a baseline: nothing is missing in it
 _RUN = "SELECT id, path, suite, started, verdict, whole, covariates, config FROM run WHERE error IS NULL"
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A run that is not in the index, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Night:
-    """One run's measurement of a series."""
-
-    run: str  # suite/folder
-    started: datetime
-    values: dict[str, tuple[float, ...]]
-    doubts: dict[str, str]
-    is_sound: bool  # nothing failed, and its figures are what they are said to be
-    environment: str  # its covariates as JSON: seldom looked at
-
-    @property
-    def covariates(self) -> dict[str, str]:
-        """Versions and host."""
-        return dict(json.loads(self.environment))
-
-    @property
-    def is_wrapped(self) -> bool:
-        """Whether its session was not the backend's own."""
-        return WRAPPED in self.environment
-
-    def value(self, statistic: str) -> float:
-        """The median over processes, of a statistic that it has."""
-        return median(self.values[statistic])
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended."""
-
-    run: str  # suite/folder
-    started: datetime
-    verdict: str
-    worse: int  # statistics that a comparison found worse
-
-
-@dataclass(frozen=True)
-class SeriesInfo:
-    """A series in one segment, in words."""
-
-    id: str
-    segment: str
-    name: str
-    suite: str
-    nights: int
-    last: str
 
 
 class Index:
@@ -220,7 +163,8 @@ class Index:
     def series(self) -> list[SeriesInfo]:
         """All series that have a measurement, the last measured first."""
         rows = self._ask(
-            "SELECT series, segment, name, suite, count(*), max(started) FROM measurement JOIN run ON run.id = run "
+            "SELECT series, segment, name, suite, count(*), max(started), series_facts FROM measurement "
+            "JOIN run ON run.id = run "
             "WHERE methodology > 0 GROUP BY series, segment ORDER BY max(started) DESC, name"
         )
         return [SeriesInfo(*row) for row in rows]

@@ -38,9 +38,10 @@ def show_trends(trends: Sequence[Trend], nights: int) -> None:
 
 def _line(trend: Trend) -> tuple[str, ...]:
     series, found = trend.series, level_of(trend)
-    left_out = f", {trend.left_out} left out" if trend.left_out else ""
+    more = f", {trend.left_out} left out" if trend.left_out else ""
+    more += ", random weights" if series.random_weights else ""
     return (
-        f"{series.name}\n  {series.id}, {series.suite}, {counted(len(trend.nights), 'night')}{left_out}",
+        f"{series.name}\n  {series.id}, {series.suite}, {counted(len(trend.nights), 'night')}{more}",
         significant(found.last),
         "" if found.usual is None else significant(found.usual),
         "" if found.change is None else f"{100 * found.change:+.2f} %",

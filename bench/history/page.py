@@ -16,9 +16,10 @@ from typing import NamedTuple
 from markupsafe import Markup
 
 from bench.history.acknowledged import Acknowledged
+from bench.history.answers import Ended
 from bench.history.changepoints import ChangePoint
 from bench.history.golden import read_golden
-from bench.history.index import Ended, Index
+from bench.history.index import Index
 from bench.history.level import Level, level_of
 from bench.history.measured import Measurement
 from bench.history.series import covariate_differences

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.compare.gate import predict
 from bench.history.acknowledged import Acknowledged
-from bench.history.index import Night
+from bench.history.answers import Night
 from bench.history.trend import Trend
 from bench.metrics import METRICS
 
@@ -33,7 +33,8 @@ def picture(trend: Trend, known: Sequence[Acknowledged] = ()) -> bytes:
     _levels(axes, trend)
     _marks(axes, trend, known)
     metric = METRICS[trend.metric]
-    axes.set_title(f"{trend.series.name}: {trend.metric}", loc="left", fontsize=11)
+    mark = " (random weights)" if trend.series.random_weights else ""
+    axes.set_title(f"{trend.series.name}{mark}: {trend.metric}", loc="left", fontsize=11)
     axes.set_ylabel(metric.unit or trend.metric)
     locator = AutoDateLocator()  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)

@@ -74,6 +74,11 @@ def series_name(case: Case) -> str:
     return case.variant
 
 
+def has_random_weights(facts: Mapping[str, str]) -> bool:
+    """Whether the series of these facts is of a model that nobody trained."""
+    return facts.get("model.random_weights") == "true"
+
+
 def segment_key(record: Record) -> Key:
     """The hardware, and whether its clocks were held."""
     environment = record.environment

@@ -9,8 +9,9 @@ from functools import cached_property
 
 from bench.errors import ConfigError, nearest
 from bench.history.acknowledged import Acknowledged
+from bench.history.answers import Night, SeriesInfo
 from bench.history.changepoints import ChangePoint, Changes, find_changes
-from bench.history.index import Index, Night, SeriesInfo
+from bench.history.index import Index
 from bench.history.series import covariate_differences
 from bench.metrics import METRICS
 

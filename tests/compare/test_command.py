@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.record import Record
 from tests.configs import ROOT, bench, write_config
-from tests.history.nights import night_record, repeated, write_night, write_nights
+from tests.history.nights import night_record, repeated, with_random_weights, write_night, write_nights
 
 
 @pytest.fixture(autouse=True)
@@ -59,14 +58,9 @@ def test_words_stand_for_runs() -> None:
     assert nothing.exit_code == 2 and "bench history golden RUN" in nothing.stderr
 
 
-def with_model(record: Record, **changes: bool) -> Record:
-    case = record.case.model_copy(update={"model": record.case.model.model_copy(update=changes)})
-    return record.model_copy(update={"case": case})
-
-
 def test_random_weights_are_told_once_for_each_model() -> None:
     native, fast = night_record(20.0, "native"), night_record(10.0)
-    random = [with_model(record, random_weights=True) for record in (native, fast)]
+    random = [with_random_weights(record) for record in (native, fast)]
     told = f"{fast.case.model.name} has random weights: its speed is measured, its accuracy is not"
     for number, (records, times) in enumerate([(random, 1), ([native, fast], 0)]):
         a, b = (str(write_night(Path("results"), 2 * number + night, records)) for night in range(2))

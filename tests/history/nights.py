@@ -33,6 +33,11 @@ def repeated(latencies_ms: Sequence[float], precision: str = "FP16", **changes: 
     return [night_record(ms, case=copy, **changes) for ms, copy in zip(latencies_ms, copies, strict=True)]
 
 
+def with_random_weights(record: Record) -> Record:
+    model = record.case.model.model_copy(update={"random_weights": True})
+    return record.model_copy(update={"case": record.case.model_copy(update={"model": model})})
+
+
 def write_night(
     results: Path,
     number: float,

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.history.index import Index
 from tests.configs import bench
 from tests.factory import make_environment
-from tests.history.nights import night_record, write_night, write_nights
+from tests.history.nights import night_record, with_random_weights, write_night, write_nights
 
 RESULTS = Path("results")
 
@@ -26,6 +27,19 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def noise(count: int, level: float, seed: int) -> list[float]:
     return [float(value) for value in level * np.exp(0.004 * np.random.default_rng(seed).normal(size=count))]
+
+
+def test_random_weights_are_said_of_their_series_alone() -> None:
+    for number in range(3):
+        write_night(RESULTS, number, [night_record(10.0), with_random_weights(night_record(20.0, "INT8"))])
+    text = bench("history", "show").stdout
+    assert text.count("random weights") == 1
+    (line,) = [line for line in text.splitlines() if "random weights" in line]
+    series = {each.name: each.random_weights for each in Index(RESULTS).refresh().series()}
+    assert sorted(series.values()) == [False, True] and series[night_record(20.0, "INT8").case.id]
+    assert "nightly" in line
+    assert bench("history", "page", "--output", "page.html").exit_code == 0
+    assert Path("page.html").read_text(encoding="utf-8").count(", random weights") == 1
 
 
 @pytest.fixture
