@@ -20,6 +20,7 @@ from bench.history.index import Index
 from bench.history.measured import Run, read_run
 from bench.history.runs import GOLDEN, LATEST, find_run, golden_folder, no_earlier_run, run_folder
 from bench.history.series import has_random_weights
+from bench.report.labels import untrained
 
 HISTORY = "history"
 BASELINES = f"{LATEST}, {GOLDEN} or {HISTORY}"
@@ -62,7 +63,7 @@ def _random_weights(new: Run) -> tuple[str, ...]:
     """The models of which the speed alone is held against the baseline."""
     facts = [each.series.facts for each in new.measurements]
     names = dict.fromkeys(each["model.name"] for each in facts if has_random_weights(each))
-    return tuple(f"{name} has random weights: its speed is measured, its accuracy is not" for name in names)
+    return tuple(map(untrained, names))
 
 
 def find_candidate(word: str, results: Path, suite: str | None) -> Run:

@@ -64,7 +64,7 @@ class SeriesInfo:
     suite: str
     nights: int
     last: str
-    facts: str = "{}"  # of its key, as JSON
+    facts: str  # of its key, as JSON
 
     @property
     def random_weights(self) -> bool:

@@ -12,7 +12,7 @@ from bench.published import against_published
 from bench.record import Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
-from bench.report.labels import case_labels, distinct, model_name, title
+from bench.report.labels import case_labels, distinct, model_name, title, untrained
 from bench.report.repeated import measured_how
 from bench.statistics import Summary, natives, summarize
 from bench.validity import Problem, judge
@@ -232,7 +232,7 @@ def _some(labels: Sequence[str]) -> str:
 def _input_notes(record: Record) -> Iterator[str]:
     case = record.case
     if case.model.random_weights:
-        yield f"{case.model.name} has random weights: its speed is measured, its accuracy is not"
+        yield untrained(case.model.name)
     if case.dataset.format == "synthetic":
         yield f"{case.dataset.name}: synthetic images, not photographs{_statistics(case.dataset)}"
     if left_out := case.dataset.left_out:

@@ -13,6 +13,11 @@ def model_name(case: Case) -> str:
     return f"{case.model.name} (random weights)" if case.model.random_weights else case.model.name
 
 
+def untrained(name: str) -> str:
+    """What is said of a model with random weights wherever there is room for it."""
+    return f"{name} has random weights: its speed is measured, its accuracy is not"
+
+
 def title(record: Record) -> str:
     """What tables and plots are headed with."""
     case = record.case
