@@ -30,6 +30,7 @@ class Edits(Part):
         False,
         validation_alias=AliasChoices("replace_quantizers", "replace_quantize_v4"),  # the latter in older records
     )
+    quantize_weights: bool = False
     nms_score_threshold: float | None = None
     resizer_shape: tuple[int, int] | None = None  # height, width
 

@@ -16,7 +16,8 @@ from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationS
 
 Location = tuple[Any, ...]  # keys and indices that lead to a value
 EDITS = tuple(
-    f"optimization_config.{key}" for key in ("force_nms_cpu", "replace_relu6", "remove_assert", "replace_quantizers")
+    f"optimization_config.{key}"
+    for key in ("force_nms_cpu", "replace_relu6", "remove_assert", "replace_quantizers", "quantize_weights")
 )
 SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,

@@ -207,6 +207,11 @@ class OptimizationSection(Section):
         description="QuantizeAndDequantizeV3 and V4, FakeQuantWithMinMaxVars and Args become V2, which TF-TRT takes on "
         "weights too; native too. Ours.",
     )
+    quantize_weights: bool = Field(
+        False,
+        description="Weights of what multiplies a tensor that QuantizeAndDequantizeV2 gives its range get one too, to "
+        "their largest magnitude; native too. Ours.",
+    )
     xla: bool = Field(False, description="native alone: compile with XLA. Ours.")
     tf32: bool = Field(True, description="Let the GPU round float32 products to TF32, TensorFlow's default. Ours.")
 

@@ -218,6 +218,7 @@ def _overrides(config: Config, problem: Problem) -> dict[str, Any]:
         replace_relu6=optimization.replace_relu6,
         remove_assert=optimization.remove_assert,
         replace_quantizers=optimization.replace_quantizers,
+        quantize_weights=optimization.quantize_weights,
         nms_score_threshold=section.override_nms_score_threshold,
         resizer_shape=section.override_resizer_shape,
     )

@@ -12,7 +12,7 @@ from typing import Any
 from bench.case import Edits
 from bench.errors import ModelError
 from bench.graphs.nodes import Body, Node, bodies, drop, source, tensor_proto, value
-from bench.graphs.quantizers import replace_quantizers
+from bench.graphs.quantizers import quantize_weights, replace_quantizers
 
 NMS = "NonMaxSuppression"
 SCORE_THRESHOLDS = {  # op -> index of the input
@@ -38,6 +38,8 @@ def apply(graph: Any, edits: Edits) -> dict[str, int]:
         done["replace_relu6"] = sum(replace_relu6(body) for body in bodies(graph))
     if edits.replace_quantizers:
         done["replace_quantizers"] = sum(replace_quantizers(body) for body in bodies(graph))
+    if edits.quantize_weights:
+        done["quantize_weights"] = sum(quantize_weights(body) for body in bodies(graph))
     if edits.nms_score_threshold is not None:
         done["override_nms_score_threshold"] = set_score_threshold(graph, edits.nms_score_threshold)
     if edits.resizer_shape is not None:

@@ -1,10 +1,11 @@
-"""The edit that makes one op of all that quantize and dequantize: the one that TF-TRT also takes on weights."""
+"""Edits of what quantizes and dequantizes: it becomes the op that TF-TRT takes on weights too, and weights get one."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from bench.graphs.nodes import Body, Node, value
+from bench.graphs.ranges import comes_from, multiplied
 
 V2, V3, V4 = (f"QuantizeAndDequantizeV{version}" for version in (2, 3, 4))
 VARS, ARGS = "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs"
@@ -26,6 +27,29 @@ def replace_quantizers(body: Body) -> int:
         node.op = V2
     body.rename({f"{node.name}:outputs:0": f"{node.name}:output:0" for node in found})
     return len(found)
+
+
+def quantize_weights(body: Body) -> int:
+    """Weights get a range, to their largest magnitude, where what they multiply has one of QuantizeAndDequantizeV2."""
+    done = 0
+    for node, data, weights in multiplied(body):
+        constant = body.constant(node.input[weights])
+        if constant is None or constant.attr["dtype"].type != FLOAT or not comes_from(body, node.input[data], (V2,)):
+            continue
+        if limit := float(abs(value(constant)).max(initial=0)):
+            node.input[weights] = _add_quantizer(body, node, node.input[weights], limit)
+            done += 1
+    return done
+
+
+def _add_quantizer(body: Body, node: Node, tensor: str, limit: float) -> str:
+    """A range of a tensor that enters a node, for this node alone; gives the reference to what comes out."""
+    name = f"{node.name}/quantized_weights"
+    ends = [body.add_constant(f"{name}/{end}", sign * limit, FLOAT, node) for end, sign in (("min", -1), ("max", 1))]
+    new = body.nodes.add(name=name, op=V2, device=node.device, input=[tensor, *ends])
+    new.attr["narrow_range"].b = True
+    _set_symmetric(new)
+    return body.reference(name, "output")
 
 
 def _from_v4(_: Body, node: Node) -> bool:
@@ -72,6 +96,10 @@ def _make_symmetric(body: Body, node: Node, low: float, high: float) -> None:
         clip = body.nodes.add(name=f"{node.name}/clip", op="ClipByValue", device=node.device, input=node.input[:3])
         clip.attr["T"].type = FLOAT
         node.input[0] = body.reference(clip.name, "output")
+    _set_symmetric(node)
+
+
+def _set_symmetric(node: Node) -> None:
     for name in ("signed_input", "range_given"):
         node.attr[name].b = True
     node.attr["T"].type = FLOAT

@@ -33,10 +33,11 @@ def missing_ranges(graph: Any) -> tuple[str, ...]:
     explicit = any(body.of(EXPLICIT) for body in found)
     missing: dict[str, None] = {}
     for body in found:
-        for data, weights in _multiplied(body):
-            if not _comes_from(body, data, QUANTIZERS):
+        for node, *places in multiplied(body):
+            data, weights = (node.input[place] for place in places)
+            if not comes_from(body, data, QUANTIZERS):
                 missing[_name(body, data)] = None
-            if not _comes_from(body, weights, QUANTIZERS if explicit else (*QUANTIZERS, "Const")):
+            if not comes_from(body, weights, QUANTIZERS if explicit else (*QUANTIZERS, "Const")):
                 missing[_name(body, weights)] = None
     return tuple(missing)
 
@@ -48,11 +49,10 @@ def unread_on_weights(graph: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(first.op for first in firsts if first is not None and first.op in others))
 
 
-def _multiplied(body: Body) -> Iterator[tuple[str, str]]:
-    """What is multiplied, and by what."""
+def multiplied(body: Body) -> Iterator[tuple[Node, int, int]]:
+    """The nodes that multiply, and which of their inputs is what is multiplied, and which the weights."""
     for node in body.of(*MULTIPLIERS):
-        data, weights = DATA_INPUTS.get(node.op, (0, 1))
-        yield node.input[data], node.input[weights]
+        yield node, *DATA_INPUTS.get(node.op, (0, 1))
 
 
 def _name(body: Body, reference: str) -> str:
@@ -64,7 +64,8 @@ def _name(body: Body, reference: str) -> str:
     return source(reference)
 
 
-def _comes_from(body: Body, reference: str, ops: Collection[str]) -> bool:
+def comes_from(body: Body, reference: str, ops: Collection[str]) -> bool:
+    """Whether one of these ops made a tensor, before others that keep its range."""
     first = _first(body, reference)
     return first is not None and first.op in ops
 

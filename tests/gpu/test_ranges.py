@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,10 @@ from bench.statistics import summarize
 
 OWN_RANGES = {"precision_mode": "INT8", "use_calibration": False, "use_dynamic_shape": True}
 EDGES = (0.5, 1.0, 6.0)
-FEW, MANY = 32, 256  # channels: INT8 pays with many
 
 
 def write_model(
-    folder: Path, op: str, weights: bool = True, everywhere: bool = True, channels: int = FEW
+    folder: Path, op: str, weights: bool = True, everywhere: bool = True, layout: str = "NHWC"
 ) -> dict[str, Any]:
     """A network of two convolutions with ranges, and what a config says of it.
 
@@ -41,15 +41,15 @@ def write_model(
         )
 
     generator = np.random.default_rng(0)
-    shapes = ((3, 3, 3, channels), (3, 3, channels, channels))
-    kernels = [tf.constant(generator.normal(0, 0.1, shape), tf.float32) for shape in shapes]
+    kernels = [tf.constant(generator.normal(0, 0.1, shape), tf.float32) for shape in ((3, 3, 3, 32), (3, 3, 32, 32))]
 
     def network(images: Any) -> dict[str, Any]:
         first, second = (quantize(kernel, 0.5) if weights else kernel for kernel in kernels)
-        hidden = tf.nn.relu(tf.nn.conv2d(quantize(images, 1.0), first, 1, "SAME"), name="hidden")
+        images = tf.transpose(images, [0, 3, 1, 2]) if layout == "NCHW" else images
+        hidden = tf.nn.relu(tf.nn.conv2d(quantize(images, 1.0), first, 1, "SAME", layout), name="hidden")
         hidden = quantize(hidden, 6.0) if everywhere else hidden
-        hidden = tf.nn.relu(tf.nn.conv2d(hidden, second, 1, "SAME"))
-        return {"scores": tf.reduce_mean(quantize(hidden, 6.0), [1, 2])}
+        hidden = tf.nn.relu(tf.nn.conv2d(hidden, second, 1, "SAME", layout))
+        return {"scores": tf.reduce_mean(quantize(hidden, 6.0), [2, 3] if layout == "NCHW" else [1, 2])}
 
     spec = tf.TensorSpec((None, 64, 64, 3), tf.float32, name="images")
     serve = tf.function(network, input_signature=[spec], autograph=False)
@@ -66,19 +66,15 @@ def test_ranges_on_activations_and_weights_run_in_int8(run_one: Any, tmp_path: P
     assert summarize(record).values["int8_share"] > 0.1
 
 
-def run_activations_alone(run_one: Any, folder: Path, op: str, channels: int) -> tuple[float, bool]:
-    """The share of INT8, and whether the user is told that there is none."""
-    code, record, run = run_one(OWN_RANGES, **write_model(folder, op, weights=False, channels=channels))
-    assert (code, record.failure) == (0, None)
-    assert record.conversion.share_converted > 0.9
-    said = (run / "comparison.md").read_text(encoding="utf-8")
-    return summarize(record).values["int8_share"], "no kernel that ran is known to compute in INT8" in said
-
-
-@pytest.mark.parametrize("op", [V3, VARS, ARGS])
-def test_ranges_on_activations_alone_run_in_int8_where_it_is_faster(run_one: Any, tmp_path: Path, op: str) -> None:
-    share, told = run_activations_alone(run_one, tmp_path / "quantized", op, MANY)
-    assert share > 0.1 and not told
+@pytest.mark.parametrize("op", [V2, V3, VARS, ARGS])
+def test_weights_that_get_a_range_run_in_int8_with_ranges_on_activations_alone(
+    run_one: Any, tmp_path: Path, op: str
+) -> None:
+    asked = {**OWN_RANGES, "replace_quantizers": op != V2, "quantize_weights": True}
+    code, record, _ = run_one(asked, **write_model(tmp_path / "quantized", op, weights=False))
+    assert (code, record.failure, record.edits["quantize_weights"]) == (0, None, 2)
+    assert record.conversion.share_converted > 0.9 and not record.conversion.warnings
+    assert summarize(record).values["int8_share"] > 0.1
 
 
 @pytest.mark.parametrize("op", [V3, VARS, ARGS])
@@ -86,8 +82,33 @@ def test_ranges_on_activations_alone_leave_int8_to_tensorrt_which_is_told(
     run_one: Any, tmp_path: Path, op: str
 ) -> None:
     """It may find another precision faster, as it does for a network as small as this one."""
-    share, told = run_activations_alone(run_one, tmp_path / "quantized", op, FEW)
-    assert told == (share == 0)
+    code, record, run = run_one(OWN_RANGES, **write_model(tmp_path / "quantized", op, weights=False))
+    assert (code, record.failure) == (0, None)
+    assert record.conversion.share_converted > 0.9
+    told = "no kernel that ran is known to compute in INT8" in (run / "comparison.md").read_text(encoding="utf-8")
+    assert told == (summarize(record).values["int8_share"] == 0)
+
+
+def types_tried_for_convolutions(log: str) -> set[str]:
+    """What their inputs were as TensorRT timed its kernels for them, by its own most detailed log."""
+    found, types = set(), ""
+    for line in log.splitlines():
+        if combination := re.search(r"Autotuning format combination: (\w+)\(", line):
+            types = combination[1]
+        elif re.search(r"Timing Runner: .*\(\w*Conv", line):
+            found.add(types)
+    return found
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_tensorrt_tries_int8_by_ranges_on_activations_alone(run_one: Any, tmp_path: Path, layout: str) -> None:
+    logged = {"tf_cpp_vmodule": "trt_logger=2,convert_nodes=1"}
+    model = write_model(tmp_path / "quantized", V3, weights=False, layout=layout)
+    code, record, run = run_one(OWN_RANGES, logged, **model)
+    assert (code, record.failure) == (0, None) and record.conversion.share_converted > 0.9
+    tried = types_tried_for_convolutions((run / f"{record.case.id}.log").read_text(errors="replace"))
+    print(layout, "convolutions tried in:", tried, "INT8 of the kernels' time:", summarize(record).values["int8_share"])
+    assert tried == {"Float", "Half", "Int8"}
 
 
 @pytest.mark.parametrize("op", [V2, VARS])

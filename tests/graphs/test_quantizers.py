@@ -33,13 +33,11 @@ def quantize(value: Any, op: str, low: float = -LIMIT, narrow: bool = True, bits
     )
 
 
-def edited(folder: Path, network: Any, spec: Any) -> tuple[Path, Path, dict[str, int]]:
-    """A SavedModel of the network, the same with the edit, and the edit's counts."""
+def edited(folder: Path, network: Any, spec: Any, **more: bool) -> tuple[Path, Path, dict[str, int]]:
+    """A SavedModel of the network, the same with the edit, or more, and the counts of edits."""
     serve = tf.function(network, input_signature=[spec], autograph=False)
     tf.saved_model.save(tf.Module(), str(folder / "own"), signatures={"serving_default": serve})
-    model = Model(
-        name="m", task="detection", path=str(folder / "own"), edits=Edits(replace_quantizers=True)
-    )  # fmt: skip
+    model = Model(name="m", task="detection", path=str(folder / "own"), edits=Edits(replace_quantizers=True, **more))
     saved, counts = make(model, None, 0, folder)
     return folder / "own", saved, counts or {}
 
@@ -93,6 +91,30 @@ def test_weights_are_then_what_tf_trt_converts(tmp_path: Path, op: str) -> None:
     pixels = np.random.default_rng(2).uniform(-5, 5, (2, 8, 8, 3)).astype(np.float32)
     wanted, found = (small.infer(path, {"x": pixels})["y"] for path in (before, after))
     np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=0.1)
+
+
+@pytest.mark.parametrize("op", [V2, V3, VARS, ARGS])
+def test_weights_get_a_range_where_activations_alone_have_one(tmp_path: Path, op: str) -> None:
+    generator = np.random.default_rng(1)
+    kernel, beside, last = (generator.normal(0, 2, size) for size in ((3, 3, 3, 8), (3, 3, 3, 8), (8, 2)))
+
+    def network(images: Any) -> dict[str, Any]:
+        convolved = tf.nn.conv2d(quantize(images, op), tf.constant(kernel, tf.float32), 1, "SAME")
+        without = tf.nn.conv2d(images, tf.constant(beside, tf.float32), 1, "SAME")
+        nothing = tf.nn.conv2d(quantize(images, op), tf.zeros((3, 3, 3, 8)), 1, "SAME")
+        means = quantize(tf.reduce_mean(convolved + nothing, [1, 2]), op)
+        return {"y": means @ tf.constant(last, tf.float32), "without": without}
+
+    spec = tf.TensorSpec((None, 8, 8, 3), tf.float32, name="x")
+    before, after, counts = edited(tmp_path, network, spec, quantize_weights=True)
+    assert counts == {"replace_quantizers": 0 if op == V2 else 3, "quantize_weights": 2}
+    pixels = generator.uniform(-5, 5, (2, 8, 8, 3)).astype(np.float32)
+    own, found = (small.infer(path, {"x": pixels}) for path in (before, after))
+    np.testing.assert_array_equal(found["without"], own["without"])
+    kernel, last = (np.round(w / np.abs(w).max() * 127) * np.abs(w).max() / 127 for w in (kernel, last))
+    wanted = small.infer(edited(tmp_path / "rounded", network, spec)[0], {"x": pixels})["y"]
+    np.testing.assert_allclose(found["y"], wanted, atol=0.02)
+    assert np.abs(found["y"] - own["y"]).max() > 0.03
 
 
 @pytest.mark.parametrize("op", [V3, V4, VARS, ARGS])
