@@ -10,19 +10,19 @@ from statistics import median
 from pydantic import Field
 from rich.console import Console
 
-from bench.bounds import LEVEL, Interval, student
 from bench.case import Case
 from bench.errors import ConfigError
-from bench.paired import PairedSpeedup, pairs_needed
 from bench.part import Part
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
 from bench.running import run_cases
 from bench.sitting import Sitting
+from bench.statistics.bounds import LEVEL, Interval, student
+from bench.statistics.paired import PairedSpeedup, pairs_needed
+from bench.statistics.turns import MEASURES, paired_speedups
 from bench.store import create_run, replace_atomic, save_suite
 from bench.suite import Suite, load_suite
-from bench.turns import MEASURES, paired_speedups
 from bench.validity import judge
 
 REPEATS = (3, 5, 10)

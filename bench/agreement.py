@@ -9,9 +9,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from bench.bounds import LEVEL, Interval, NoInterval
 from bench.evidence import Answers, Boxes
 from bench.record import Record
+from bench.statistics.bounds import LEVEL, Interval, NoInterval
 
 RESAMPLES = 10_000  # of hits, which need no evaluation
 FEWEST_IMAGES = 20

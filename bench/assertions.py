@@ -17,9 +17,9 @@ from typing import Any, Literal
 from bench.case import Case
 from bench.errors import ConfigError, nearest
 from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
-from bench.metrics import METRICS, RELATIVE
 from bench.record import Check, Record
-from bench.statistics import Summary, summarize
+from bench.statistics.metrics import METRICS, RELATIVE
+from bench.statistics.summary import Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 

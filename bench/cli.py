@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from bench.catalog.datasets_command import datasets
+from bench.catalog.models_command import models
 from bench.compare.command import RESULTS, OfSuite, Results, compare
-from bench.data_shelf import datasets
 from bench.errors import BenchError
 from bench.export.command import export
 from bench.history.command import app as history
-from bench.shelf import models
 from bench.test import end_on_signals, test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bench.compare_section import CompareSection, Rule
 from bench.errors import ConfigError, nearest
-from bench.section import Section
-from bench.sections import BenchmarkSection, Config, ModelSection, OptimizationSection
+from bench.sections.base import Section
+from bench.sections.compare import CompareSection, Rule
+from bench.sections.config import BenchmarkSection, Config, ModelSection, OptimizationSection
 
 Location = tuple[Any, ...]  # keys and indices that lead to a value
 EDITS = tuple(

@@ -14,7 +14,7 @@ from typing import Any
 from bench.backends.availability import tensorflow_version
 from bench.backends.manifest import content_sha256
 from bench.case import Case, Model
-from bench.catalog import cache_dir
+from bench.catalog.lookup import cache_dir
 from bench.errors import ModelError
 from bench.store import replace_atomic
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.backends.availability import missing_for_tf_trt
 from bench.case import BackendName, Optimization
 from bench.errors import BackendUnavailable
-from bench.sections import BenchmarkSection, OptimizationSection
+from bench.sections.config import BenchmarkSection, OptimizationSection
 from bench.sources import Problem
 
 # What LiteRT has no equal for. The original's own keys are not here: its configs run anywhere.

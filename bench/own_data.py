@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.case import Dataset, DatasetFormat
-from bench.data_section import DataKeys, SyntheticKeys
+from bench.sections.data import DataKeys, SyntheticKeys
 from bench.sources import Problem, plain
 
 NEED_IMAGES = ("annotation_path", "labels_path", "class_folders")

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.case import Case, Dataset
-from bench.catalog import cache_dir
-from bench.data_home import provide
+from bench.catalog.data_home import provide
+from bench.catalog.lookup import cache_dir
 from bench.errors import BackendUnavailable, ConfigError, DataError
 from bench.suite import Suite
 

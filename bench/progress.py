@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.status import Status
 
 from bench.case import Case
-from bench.metric import Metric
-from bench.metrics import ACCURACY_METRICS, METRICS
 from bench.record import Record
-from bench.statistics import summarize
+from bench.statistics.metric import Metric
+from bench.statistics.metrics import ACCURACY_METRICS, METRICS
+from bench.statistics.summary import summarize
 from bench.validity import problems
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bench.cards import Published
 from bench.case import PublishedAccuracy
+from bench.catalog.cards import Published
 from bench.record import Record
-from bench.statistics import Summary
+from bench.statistics.summary import Summary
 
 ACCURACY = ("top1", "top5", "map", "map50")
 PUBLISHED_ON = {"classification": ("imagenet", "ImageNet"), "detection": ("coco", "COCO")}  # datasets, by their names

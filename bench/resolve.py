@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.case import LABELLED, Case, Dataset, Model, Optimization
-from bench.catalog import dataset_card
-from bench.data_home import resolve_dataset
+from bench.catalog.data_home import resolve_dataset
+from bench.catalog.lookup import dataset_card
 from bench.errors import ConfigError
 from bench.functions import load_function
 from bench.load.resolve import resolve_loads
 from bench.load.result import Load
 from bench.optimizations import resolve_optimization
 from bench.own_data import own_dataset, synthetic
-from bench.sections import BenchmarkSection, Config
+from bench.sections.config import BenchmarkSection, Config
 from bench.sources import Problem, about, resolve_model
 from bench.sources import plain as plain
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of configs, and their keys as a page of documentation; both made from sections.py."""
+"""The JSON Schema of configs, and their keys as a page of documentation; both made from bench/sections."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from bench.config import SECTIONS
-from bench.metrics import METRICS
-from bench.sections import Config
+from bench.sections.config import Config
+from bench.statistics.metrics import METRICS
 
 
 def json_schema() -> str:
@@ -38,7 +38,7 @@ def keys_as_markdown() -> str:
 
 
 _INTRODUCTION = """
-Made by `bench schema --markdown` from `bench/sections.py`. A key that is not here is an error, and so is a value of
+Made by `bench schema --markdown` from `bench/sections`. A key that is not here is an error, and so is a value of
 another type. `bench/test.schema.json` tells the same to editors: name it as `"$schema"`.
 """
 

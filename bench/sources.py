@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.cards import ModelCard
 from bench.case import Edits, Model, Task
-from bench.catalog import model_file, read_card, shown
-from bench.data_section import DataKeys
+from bench.catalog.cards import ModelCard
+from bench.catalog.find import Found, find_model, saved_model_in
+from bench.catalog.lookup import model_file, read_card, shown
 from bench.errors import CatalogError, ConfigError
-from bench.find import Found, find_model, saved_model_in
 from bench.postprocess import check_name
 from bench.published import published_accuracy
-from bench.sections import Config, ModelSection
+from bench.sections.config import Config, ModelSection
+from bench.sections.data import DataKeys
 
 Problem = Callable[[str, str], ConfigError]  # key, what is wrong -> the error with the file's name
 Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default dataset and image shape

@@ -14,13 +14,13 @@ from typing import Any, get_args
 from bench.assertions import parse_assertion, without_load
 from bench.case import Case
 from bench.compare.rules import check_rules
-from bench.compare_section import CompareSection
 from bench.config import SECTIONS, json_type, parse, read_json
 from bench.errors import ConfigError, nearest
 from bench.load.statistics import SCENARIO_OF, SPREAD
 from bench.repeats import repeated
 from bench.resolve import SHOWN_IN_ID, plain, resolve_case
-from bench.sections import BenchmarkSection, Config
+from bench.sections.compare import CompareSection
+from bench.sections.config import BenchmarkSection, Config
 
 OF_ALL_CASES = ("benchmark_config.repeats", "benchmark_config.rebuilds", "compare_config.")
 

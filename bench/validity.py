@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import chain
 from statistics import fmean, median
 
-from bench.metrics import METRICS, SPEEDUPS
-from bench.percentiles import PERCENTILES, samples_needed
 from bench.record import Record, Samples
+from bench.statistics.metrics import METRICS, SPEEDUPS
+from bench.statistics.percentiles import PERCENTILES, samples_needed
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7

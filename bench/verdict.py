@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.assertions import check_assertion, statistics_of
-from bench.metrics import RELATIVE
 from bench.record import Check, Record
 from bench.repeats import merged, processes
-from bench.statistics import natives
+from bench.statistics.metrics import RELATIVE
+from bench.statistics.summary import natives
 from bench.validity import judge
 
 # Verdicts from best to worst.

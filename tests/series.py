@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.bounds import Array
+from bench.statistics.bounds import Array
 
 NORMAL = NormalDist()
 

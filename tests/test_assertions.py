@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from bench.assertions import check_assertion, parse_assertion
 from bench.errors import ConfigError
-from bench.metrics import METRICS, RELATIVE
 from bench.record import Accuracy, Check, Failure, Record
-from bench.statistics import summarize
+from bench.statistics.metrics import METRICS, RELATIVE
+from bench.statistics.summary import summarize
 from bench.verdict import check_all, verdict
 from tests.factory import make_case, make_record, make_samples
 

@@ -20,7 +20,7 @@ from bench.launch import Worker
 from bench.machine.observe import observer_of
 from bench.record import Observations, Record
 from bench.running import groups
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from bench.store import load_records
 from tests.configs import ROOT, bench, write_config
 from tests.factory import make_case, make_record, make_samples

@@ -11,7 +11,7 @@ import pytest
 from bench.aa import AA
 from bench.aa import summarize as summarize_aa
 from bench.record import Record
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from bench.store import load_records, read_suite
 from bench.validity import problems
 from bench.verdict import broken_because

@@ -28,7 +28,7 @@ from bench.errors import DataError
 from bench.launch import run_worker
 from bench.preflight import make_ready
 from bench.record import Record
-from bench.sections import BenchmarkSection
+from bench.sections.config import BenchmarkSection
 from bench.suite import Suite
 from tests.factory import make_case
 from tests.faults import ROOT, TF_TRT_WARNING, inject

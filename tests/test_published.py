@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from bench.cards import Published
 from bench.case import Dataset, Model
+from bench.catalog.cards import Published
 from bench.evidence import Answers
 from bench.published import against_published, published_accuracy
 from bench.record import Accuracy, Record
 from bench.report.comparison import compare_cases
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from tests.factory import make_case, make_record
 
 CARD: dict[str, Any] = {

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.between import over_processes, spread
-from bench.bounds import Interval, NoInterval
 from bench.case import Case
 from bench.evidence import Answers
 from bench.record import Accuracy, Failure, Record
 from bench.repeats import merged, repeated
-from bench.statistics import summarize
+from bench.statistics.between import over_processes, spread
+from bench.statistics.bounds import Interval, NoInterval
+from bench.statistics.summary import summarize
 from bench.validity import problems
 from bench.verdict import check_all
 from tests.configs import ROOT, bench, write_config

@@ -27,7 +27,7 @@ from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
 from bench.runner import run_case
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from bench.verdict import broken_because, verdict
 from tests.factory import make_case, make_optimization, make_record
 from tests.measure.simulated import MS

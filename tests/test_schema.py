@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from bench.card_pages import card_schema, models_page
+from bench.catalog.card_pages import card_schema, models_page
 from bench.config import SECTIONS, parse
 from bench.errors import ConfigError
-from bench.metrics import METRICS
 from bench.schema import json_schema, keys_as_markdown
+from bench.statistics.metrics import METRICS
 from tests.configs import GONE, ROOT, bench, make_config
 
 KEPT = {

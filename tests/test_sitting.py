@@ -17,10 +17,10 @@ from bench.record import METHODOLOGY_VERSION, Failure, Record
 from bench.report.sittings import environment_differences, said
 from bench.running import why_alone
 from bench.sitting import find_run, hold, look_back
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
+from bench.statistics.turns import paired_speedups
 from bench.store import load_records, read_suite, save_record, save_suite
 from bench.suite import load_suite
-from bench.turns import paired_speedups
 from tests.configs import ROOT, bench, write_config
 from tests.factory import make_case, make_environment, make_record
 

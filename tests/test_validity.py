@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.bounds import Array
 from bench.conversion import Conversion
-from bench.metrics import METRICS, SPEEDUPS
 from bench.record import Accuracy, Failure, Observations, Record, Samples
+from bench.statistics.bounds import Array
+from bench.statistics.metrics import METRICS, SPEEDUPS
 from bench.telemetry import ForeignProcess, Telemetry, Window
 from bench.validity import ACCURACY, BLOCKS, MACHINE, drift, judge, problems
 from bench.verdict import check_all, exit_code, verdict

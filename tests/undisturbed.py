@@ -9,7 +9,7 @@ from collections.abc import Callable
 from statistics import median
 from time import perf_counter
 
-from bench.paired import PairedSpeedup, paired_speedup
+from bench.statistics.paired import PairedSpeedup, paired_speedup
 
 
 def with_over_without(sampler: int, work: Callable[[], object], pairs: int, samples: int) -> PairedSpeedup:

@@ -31,7 +31,7 @@ from bench.backends.tftrt_convert import (
 )
 from bench.backends.tftrt_report import describe
 from bench.case import Optimization
-from bench.catalog import conversions_dir
+from bench.catalog.lookup import conversions_dir
 from bench.conversion import Call, Conversion
 from bench.environment import gpus_and_driver, packages
 from bench.errors import BackendUnavailable, ConversionError

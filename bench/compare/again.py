@@ -12,13 +12,13 @@ from pathlib import Path
 
 from bench.backends.cache import ConversionCache
 from bench.case import Case, repeat_suffix
-from bench.catalog import conversions_dir
+from bench.catalog.lookup import conversions_dir
 from bench.compare.comparison import Row
 from bench.compare.differing import versions
 from bench.compare.sides import Sides
 from bench.errors import ConfigError
 from bench.load.statistics import SCENARIO_OF
-from bench.metrics import RELATIVE
+from bench.statistics.metrics import RELATIVE
 
 ROUNDS = 20  # of a process and its twin, at least: blocks of ten pairs A B, B A
 TWIN = "baseline"  # ends the name of what runs the baseline's engine

@@ -12,7 +12,6 @@ from bench.compare.comparison import Comparison
 from bench.compare.nights import compare_history
 from bench.compare.rules import check_rules, rules
 from bench.compare.runs import compare_runs
-from bench.compare_section import CompareSection
 from bench.errors import ConfigError
 from bench.history.acknowledged import read_acknowledged
 from bench.history.golden import golden_run
@@ -21,6 +20,7 @@ from bench.history.measured import Run, read_run
 from bench.history.runs import GOLDEN, LATEST, find_run, golden_folder, no_earlier_run, run_folder
 from bench.history.series import has_random_weights
 from bench.report.labels import untrained
+from bench.sections.compare import CompareSection
 
 HISTORY = "history"
 BASELINES = f"{LATEST}, {GOLDEN} or {HISTORY}"

@@ -7,9 +7,9 @@ from statistics import median
 
 from bench.compare.comparison import Row
 from bench.compare.differing import CLOCK, SM_CLOCK
-from bench.metrics import METRICS, RELATIVE
 from bench.record import Record
 from bench.repeats import processes
+from bench.statistics.metrics import METRICS, RELATIVE
 from bench.validity import OF_COMPUTE, OF_LATENCY
 
 FOLLOWS = (OF_LATENCY | OF_COMPUTE | {"throughput_fps"}) - RELATIVE  # native's clock is in what is relative to it

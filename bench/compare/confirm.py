@@ -23,7 +23,6 @@ from bench.compare.rules import Judged, adverse, rules
 from bench.compare.sides import Sides
 from bench.errors import StoreError
 from bench.history.measured import Measurement, Run, measurements
-from bench.metrics import SPEEDUPS
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
@@ -31,9 +30,10 @@ from bench.report.grid import significant
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun
+from bench.statistics.metrics import SPEEDUPS
+from bench.statistics.turns import paired_speedups
 from bench.store import save_suite
 from bench.suite import Suite
-from bench.turns import paired_speedups
 
 FOLDER = "again"  # in the run's
 SURE = 0.99  # one-sided

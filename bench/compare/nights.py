@@ -20,12 +20,12 @@ from bench.compare.comparison import (
 from bench.compare.gate import Prediction, holm, predict
 from bench.compare.rules import Judged, adverse
 from bench.compare.runs import compare_runs
-from bench.compare_section import CompareSection
 from bench.history.acknowledged import Acknowledged
 from bench.history.answers import Night
 from bench.history.index import Index
 from bench.history.measured import Measurement, Run
 from bench.history.series import WRAPPED, covariate_differences
+from bench.sections.compare import CompareSection
 
 FEWEST = 3  # nights that have a spread
 LOOKED_AT = 3  # times `nights`: so far back, for nights that are sound

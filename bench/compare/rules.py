@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.compare_section import CompareSection, Rule
 from bench.errors import ConfigError, nearest
-from bench.metrics import METRICS
+from bench.sections.compare import CompareSection, Rule
+from bench.statistics.metrics import METRICS
 
 # docs/nightly.md says why these.
 DEFAULTS: Mapping[str, Rule] = {

@@ -9,7 +9,7 @@ from bench.errors import ConfigError
 from bench.history.measured import Run, measurements
 from bench.record import Record
 from bench.repeats import merged
-from bench.statistics import natives
+from bench.statistics.summary import natives
 from bench.store import load_records
 
 

@@ -11,10 +11,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bench.compare.comparison import ORDER, Comparison, Row
-from bench.metrics import METRICS
 from bench.report.grid import NO_VALUE, plain, significant
 from bench.report.markup import escape, markdown_table
 from bench.report.words import size
+from bench.statistics.metrics import METRICS
 
 HEAD = ("case", "statistic", "baseline", "now", "change", "tolerated", "verdict")
 SYMBOLS = {"passed": "=", "improved": "+", "inconclusive": "?", "regressed": "!", "broken": "X"}

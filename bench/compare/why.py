@@ -29,10 +29,10 @@ from bench.compare.sides import Side, Sides
 from bench.errors import ConfigError
 from bench.history.measured import Run
 from bench.load.statistics import SCENARIO_OF
-from bench.metrics import METRICS, SPEEDUPS
 from bench.record import Record
 from bench.report.words import clipped
-from bench.statistics import CONVERSION_PHASES, summarize
+from bench.statistics.metrics import METRICS, SPEEDUPS
+from bench.statistics.summary import CONVERSION_PHASES, summarize
 
 MOST_CASES, MOST_LINES, MOST_KERNELS = 10, 12, 3
 LONGEST_NAME, LONGEST_LINE = 80, 240

@@ -20,7 +20,8 @@ from bench.backends.availability import (
     tensorflow_version,
 )
 from bench.case import Model, ModelFormat
-from bench.catalog import cache_dir, model_card, model_file, names
+from bench.catalog.find import find_model, saved_model_in
+from bench.catalog.lookup import cache_dir, model_card, model_file, names
 from bench.doctor import known_ops
 from bench.doctor.ask import Answers, ask
 from bench.doctor.diagnosis import (
@@ -38,7 +39,6 @@ from bench.doctor.kernels import explain
 from bench.doctor.libraries import NAMES
 from bench.environment import gpus_and_driver
 from bench.errors import CatalogError, ModelError, nearest
-from bench.find import find_model, saved_model_in
 from bench.sources import plain, weights_of
 
 NO_TENSORFLOW = "no TensorFlow: install the extra tensorflow, or on a GPU machine with Python 3.10 the extra gpu"

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 from bench.compare.comparison import Comparison
 from bench.history.measured import measured_run
-from bench.metric import Metric
-from bench.metrics import METRICS
 from bench.record import Check, Environment, Record
 from bench.repeats import merged, processes, variant_of
 from bench.report.comparison import Column, compare_cases
 from bench.report.comparison import Comparison as Group
+from bench.statistics.metric import Metric
+from bench.statistics.metrics import METRICS
 from bench.store import load_checks, load_records, read_suite
 from bench.verdict import broken_because, worst
 

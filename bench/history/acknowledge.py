@@ -9,7 +9,7 @@ from bench.errors import ConfigError, nearest
 from bench.history.acknowledged import EVERY, Acknowledged, add_acknowledged
 from bench.history.index import Index
 from bench.history.trend import chosen
-from bench.metrics import METRICS
+from bench.statistics.metrics import METRICS
 
 
 def acknowledge(

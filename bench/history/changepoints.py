@@ -20,7 +20,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from bench.bounds import Array
+from bench.statistics.bounds import Array
 
 MOST_NIGHTS = 500  # the last so many: the work grows with their square
 BATCHES = 10, 100  # permutations at a time: at first, where few often tell that nothing changed, and at most

@@ -12,16 +12,16 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
+from bench.catalog.unpack import SUFFIXES, is_archive, unpack
 from bench.errors import BenchError, ConfigError, StoreError, nearest
 from bench.export.tidy import BETTER, csv_of
 from bench.history.answers import Night, SeriesInfo
 from bench.history.index import Index
 from bench.history.measured import read_run
 from bench.history.trend import chosen
-from bench.metric import Metric
-from bench.metrics import METRICS
+from bench.statistics.metric import Metric
+from bench.statistics.metrics import METRICS
 from bench.store import SUITE_FILE, read_suite
-from bench.unpack import SUFFIXES, is_archive, unpack
 
 HEAD = (
     "series", "segment", "name", "suite", "run", "started", "commit", "statistic", "unit", "better", "value",

@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from bench.errors import ConfigError
 from bench.history.series import WRAPPED, Key, covariates, segment_key, series_key, series_name
-from bench.metrics import METRICS, RELATIVE
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
-from bench.statistics import natives, statistics_of_process
+from bench.statistics.metrics import METRICS, RELATIVE
+from bench.statistics.summary import natives, statistics_of_process
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because

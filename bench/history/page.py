@@ -25,10 +25,10 @@ from bench.history.measured import Measurement
 from bench.history.series import covariate_differences
 from bench.history.spark import spark
 from bench.history.trend import Trend, trends
-from bench.metrics import METRICS
 from bench.report.grid import significant
 from bench.report.pages import render
 from bench.report.words import and_more, counted
+from bench.statistics.metrics import METRICS
 from bench.verdict import EXIT_CODES, worst
 
 NIGHTS = 365  # the last so many of each series

@@ -15,7 +15,7 @@ from bench.compare.gate import predict
 from bench.history.acknowledged import Acknowledged
 from bench.history.answers import Night
 from bench.history.trend import Trend
-from bench.metrics import METRICS
+from bench.statistics.metrics import METRICS
 
 FEWEST = 8  # nights before one, for a band of what was expected of it
 BAND_NIGHTS, BAND_CHANCE = 20, 0.005  # on either side: 99 % of nights without a change

@@ -13,7 +13,7 @@ from bench.history.answers import Night, SeriesInfo
 from bench.history.changepoints import ChangePoint, Changes, find_changes
 from bench.history.index import Index
 from bench.history.series import covariate_differences
-from bench.metrics import METRICS
+from bench.statistics.metrics import METRICS
 
 NEAR = 1  # nights: a change point may lie so far from the night that was acknowledged
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from bench.case import Optimization
 from bench.load.result import SCENARIOS, Load
 from bench.load.search import MOST_TESTS
-from bench.percentiles import samples_needed
-from bench.sections import BenchmarkSection
+from bench.sections.config import BenchmarkSection
 from bench.sources import Problem
+from bench.statistics.percentiles import samples_needed
 
 REPORTED = (50.0, 90.0, 95.0, 97.0, 99.0, 99.9)  # the percentiles that LoadGen's logs have
 OF_SCENARIO: Mapping[str, str] = {

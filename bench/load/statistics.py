@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.load.result import Load, LoadResult, LoadTest, Scenario
-from bench.metric import Metric
+from bench.statistics.metric import Metric
 
 SPREAD = "server_qps_spread"
 NOT_VALID = "LoadGen calls it not valid"  # in a reason: there is no telling

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from bench.case import Case
-from bench.percentiles import samples_needed
+from bench.statistics.percentiles import samples_needed
 
 LEAST = 64  # samples, where min_iterations does not say: what a 90th percentile needs
 MOST = 20_000  # samples of what answers in microseconds: a record stays below a megabyte

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bench.metrics import METRICS
 from bench.report.cells import figure
 from bench.report.comparison import Column, Comparison
+from bench.statistics.metrics import METRICS
 
 SHOWN = (
     "median_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps", "speedup", "map", "top1", "agreement",

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.metrics import ACCURACY_METRICS
 from bench.report.comparison import Column, Comparison
 from bench.report.grid import NO_VALUE, difference, significant
 from bench.report.marks import LONGEST_WHISKER, NOT_VALID, fill, hatch, interval_text, label_of, titled, wrap
+from bench.statistics.metrics import ACCURACY_METRICS
 from bench.telemetry import Energy
 
 LABEL_WIDTH = 34

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.metrics import BOUNDED_ACCURACY
 from bench.report.comparison import Column
 from bench.report.grid import DOUBT, NO_VALUE, significant, spread
+from bench.statistics.metrics import BOUNDED_ACCURACY
 
 
 def figure(column: Column, name: str) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.case import Dataset
-from bench.metric import Metric
-from bench.metrics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.published import against_published
 from bench.record import Record
 from bench.repeats import processes
 from bench.report.doubts import difference_to_native, doubtful, methodologies
 from bench.report.labels import case_labels, distinct, model_name, title, untrained
 from bench.report.repeated import measured_how
-from bench.statistics import Summary, natives, summarize
+from bench.statistics.metric import Metric
+from bench.statistics.metrics import ACCURACY_METRICS, METRICS, RELATIVE
+from bench.statistics.summary import Summary, natives, summarize
 from bench.validity import Problem, judge
 
 LABELS_IN_NOTE = 4

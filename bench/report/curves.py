@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.metrics import ACCURACY_METRICS
 from bench.report.comparison import Column, Comparison
 from bench.report.grid import DOUBT
 from bench.report.marks import (
@@ -24,7 +23,8 @@ from bench.report.marks import (
     titled,
     wrap,
 )
-from bench.uncertainty import PERCENTS
+from bench.statistics.metrics import ACCURACY_METRICS
+from bench.statistics.uncertainty import PERCENTS
 
 PANELS_ACROSS = 2
 DISTRIBUTED = ("median_latency_ms",)  # what stands and falls with the samples

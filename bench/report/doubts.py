@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.metrics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.record import Record
+from bench.statistics.metrics import ACCURACY_METRICS, METRICS, RELATIVE
 from bench.validity import Problem, judge
 
 

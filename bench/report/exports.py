@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench.record import Record
-from bench.statistics import Summary
+from bench.statistics.summary import Summary
 
 
 def original_statistics(record: Record, summary: Summary) -> str:

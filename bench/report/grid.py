@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.metrics import BOUNDED_ACCURACY
 from bench.report.comparison import Column, Comparison, Row
+from bench.statistics.metrics import BOUNDED_ACCURACY
 
 NO_VALUE = "–"
 FAILED = "-"

@@ -11,12 +11,12 @@ from rich.text import Text
 from bench.load.result import LoadResult, LoadTest
 from bench.load.search import RESOLUTION
 from bench.load.statistics import SPREAD, why_not
-from bench.percentiles import samples_needed
 from bench.repeats import processes
 from bench.report.comparison import Column
 from bench.report.grid import NO_VALUE, plain, significant
 from bench.report.listing import Listing, make_listing
 from bench.report.words import counted, percent
+from bench.statistics.percentiles import samples_needed
 
 VALID = "valid"
 TITLE = "Load tests"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench.between import Spread, spread
 from bench.record import Record
 from bench.repeats import processes
 from bench.report.sittings import by_sitting
-from bench.statistics import summarize
-from bench.turns import rounds_in_common
+from bench.statistics.between import Spread, spread
+from bench.statistics.summary import summarize
+from bench.statistics.turns import rounds_in_common
 
 SPREAD_OF = "median_latency_ms"
 

@@ -9,12 +9,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.bounds import Interval
 from bench.record import Record
 from bench.report.comparison import Column, Comparison
 from bench.report.filenames import comparison_files
 from bench.report.marks import label_of, logarithmic_where_it_is_wide, marks, titled
-from bench.turns import MEASURES, paired_speedups, ratios, rounds_in_common
+from bench.statistics.bounds import Interval
+from bench.statistics.turns import MEASURES, paired_speedups, ratios, rounds_in_common
 
 PANEL = 1.9  # inches
 

@@ -15,7 +15,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from bench.metrics import BOUNDED, BOUNDED_ACCURACY, METRICS
 from bench.record import Check, Environment
 from bench.report.by_class import changed_classes
 from bench.report.comparison import Column, Comparison
@@ -28,6 +27,7 @@ from bench.report.markup import escape, markdown_table
 from bench.report.overview import overview_listings, overview_table
 from bench.report.profiled import profile_listings
 from bench.report.story import making, ran, stories
+from bench.statistics.metrics import BOUNDED, BOUNDED_ACCURACY, METRICS
 
 CSV_CASE = (
     "case_id", "comparison", "model", "backend", "requested_backend", "precision", "dataset", "batch_size", "failure",

@@ -16,7 +16,7 @@ from bench.report.logs import Logs, read_logs
 from bench.report.plots import plots
 from bench.report.sittings import said
 from bench.report.tables import csv_text, markdown, rich_tables
-from bench.statistics import natives, summarize
+from bench.statistics.summary import natives, summarize
 from bench.store import load_checks, load_records, read_suite, replace_atomic
 from bench.verdict import broken_because
 

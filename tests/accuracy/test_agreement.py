@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.agreement import accuracy_intervals, agreement, difference_intervals, match
-from bench.bounds import Interval, NoInterval
 from bench.evidence import BOXES_PER_IMAGE, KEPT_BOXES, Answers, Boxes
 from bench.record import Accuracy, Record
-from bench.statistics import summarize
+from bench.statistics.bounds import Interval, NoInterval
+from bench.statistics.summary import summarize
 from tests.factory import make_case, make_record
 
 BOX = st.tuples(

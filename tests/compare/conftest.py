@@ -14,11 +14,11 @@ from bench.compare.comparison import Comparison
 from bench.compare.confirm import confirmed
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
-from bench.compare_section import CompareSection
 from bench.history.measured import Run, read_run
 from bench.progress import Progress
 from bench.record import Record
-from bench.sections import BenchmarkSection
+from bench.sections.compare import CompareSection
+from bench.sections.config import BenchmarkSection
 from bench.sitting import Sitting
 from bench.suite import Suite
 from tests.compare.second import Gate, Second

@@ -16,12 +16,12 @@ from bench.compare.confirm import as_stored, confirmed
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
 from bench.compare.table import markdown
-from bench.compare_section import CompareSection
 from bench.history.golden import pin
 from bench.history.index import Index
 from bench.history.measured import Run, read_run
 from bench.record import Failure, Record
-from bench.sections import BenchmarkSection
+from bench.sections.compare import CompareSection
+from bench.sections.config import BenchmarkSection
 from bench.suite import Suite
 from tests.compare.second import METRIC, Gate, row
 from tests.configs import bench, write_config

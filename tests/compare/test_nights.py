@@ -13,11 +13,11 @@ import pytest
 from bench.compare.comparison import Comparison, Row
 from bench.compare.nights import compare_history
 from bench.compare.rules import rules
-from bench.compare_section import CompareSection
 from bench.history.acknowledged import EVERY, Acknowledged
 from bench.history.index import Index
 from bench.history.measured import read_run
 from bench.record import Failure
+from bench.sections.compare import CompareSection
 from tests.factory import make_case, make_environment, make_samples
 from tests.history.nights import FIRST, night_record, write_night, write_nights
 

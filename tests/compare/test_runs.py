@@ -11,11 +11,11 @@ import pytest
 from bench.compare.comparison import Against, Comparison, Outcome, Row
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
-from bench.compare_section import CompareSection
 from bench.conversion import Conversion
 from bench.history.measured import read_run
-from bench.metrics import METRICS
 from bench.record import Accuracy, Failure, Record, Samples
+from bench.sections.compare import CompareSection
+from bench.statistics.metrics import METRICS
 from tests.factory import make_case, make_environment, make_samples
 from tests.history.nights import night_record, repeated, write_night
 

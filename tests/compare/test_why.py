@@ -18,10 +18,10 @@ from bench.compare.sides import Side
 from bench.compare.table import markdown, why
 from bench.compare.why import LONGEST_LINE, MOST_CASES, MOST_LINES, explained
 from bench.compare.why import reasons as why_it_changed
-from bench.compare_section import CompareSection
 from bench.conversion import Conversion, Engine, Kernel, Profile
 from bench.history.measured import read_run
 from bench.record import Phase, Record
+from bench.sections.compare import CompareSection
 from bench.stages import Stages
 from bench.telemetry import Summary, Telemetry, Window
 from tests.configs import bench

@@ -10,7 +10,7 @@ import pytest
 from bench.graphs.report import builds
 from bench.launch import run_worker
 from bench.record import Record
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from bench.verdict import broken_because
 
 Ran = tuple[int, Record, Path]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench.record import Record
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from tests.gpu.conftest import Runner, run_module
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench.graphs.quantizers import ARGS, V2, V3, V4, VARS
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 
 OWN_RANGES = {"precision_mode": "INT8", "use_calibration": False, "use_dynamic_shape": True}
 EDGES = (0.5, 1.0, 6.0)

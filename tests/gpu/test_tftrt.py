@@ -8,7 +8,7 @@ import pytest
 
 from bench.backends.tensorflow import load
 from bench.record import Record
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from tests.gpu.conftest import Runner
 
 MODES = ("FP16", "INT8")

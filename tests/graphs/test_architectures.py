@@ -10,7 +10,7 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from bench.catalog import model_card  # noqa: E402
+from bench.catalog.lookup import model_card  # noqa: E402
 from bench.errors import ModelError  # noqa: E402
 from bench.graphs.architectures import find_architecture, inception_v4, resnet50_v15  # noqa: E402
 from bench.graphs.keras import export_application  # noqa: E402

@@ -12,8 +12,8 @@ import ruptures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.bounds import Array
 from bench.history.changepoints import Changes, Settings, best_split, find_changes
+from bench.statistics.bounds import Array
 
 Levels = Sequence[tuple[int, float]]  # nights, level
 

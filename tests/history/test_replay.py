@@ -13,15 +13,15 @@ from functools import lru_cache
 import numpy as np
 from scipy import stats
 
-from bench.bounds import Array
 from bench.compare.comparison import Row
 from bench.compare.gate import predict
 from bench.compare.nights import candidate, gate, noise_of
 from bench.compare.rules import rules
-from bench.compare_section import CompareSection
 from bench.history.changepoints import find_changes
 from bench.history.measured import Measurement
 from bench.history.series import Key
+from bench.sections.compare import CompareSection
+from bench.statistics.bounds import Array
 
 SERIES, NIGHTS, REPLAYS = 48, 300, 2
 NIGHT, PROCESS, PROCESSES = 0.004, 0.0055, 5

@@ -17,7 +17,7 @@ from bench.backends.base import Array
 from bench.errors import ConfigError, ModelError
 from bench.inputs.geometry import four_neighbours, letterbox_place
 from bench.inputs.preprocess import PREPROCESS, own_function, preprocess
-from bench.sections import PREPROCESSINGS
+from bench.sections.config import PREPROCESSINGS
 
 FLOAT32 = np.dtype(np.float32)
 SIZES = [(375, 500), (500, 375), (333, 401), (256, 256), (640, 427), (97, 1000)]  # of pictures: height, width

@@ -14,7 +14,7 @@ from bench.backends.null import NullSession
 from bench.errors import BackendUnavailable
 from bench.load import loadgen
 from bench.load.result import SUMMARY, Load, LoadTest
-from bench.percentiles import samples_needed
+from bench.statistics.percentiles import samples_needed
 
 pytest.importorskip("mlperf_loadgen", reason="MLCommons LoadGen is not installed: the extra load")
 pytestmark = pytest.mark.alone  # queues grow where anything runs beside the server

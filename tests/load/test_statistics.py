@@ -6,12 +6,12 @@ import pytest
 
 from bench.load.result import Load, LoadResult
 from bench.load.statistics import METRICS, SCENARIO_OF, SUPPORT_P99, load_statistics
-from bench.percentiles import samples_needed
 from bench.record import Record
 from bench.repeats import merged
 from bench.report.comparison import compare_cases
 from bench.report.loads import load_listings
-from bench.statistics import summarize
+from bench.statistics.percentiles import samples_needed
+from bench.statistics.summary import summarize
 from bench.verdict import check_all
 from tests.factory import make_case, make_record
 from tests.load.results import EARLY_STOPPING, make_result, make_test, searched

@@ -1,6 +1,7 @@
 """From a session whose times are known to the figures that are shown: 500 runs of each kind, on a simulated clock.
 
-The intervals themselves are tested against more kinds and lengths in tests/test_bounds.py; this is the whole way.
+The intervals themselves are tested against more kinds and lengths in tests/statistics/test_bounds.py; this is the
+whole way.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.bounds import Array
 from bench.inputs.batches import TimedBatch
 from bench.measure.goal import Goal
 from bench.measure.loop import time_latency
 from bench.record import Record
-from bench.statistics import Summary, summarize
+from bench.statistics.bounds import Array
+from bench.statistics.summary import Summary, summarize
 from bench.validity import problems
 from tests.factory import make_case, make_record
 from tests.measure.simulated import MS, SECOND, simulate
@@ -21,7 +22,7 @@ from tests.series import KINDS, autoregressive
 
 RUNS, LEAST = 500, 300
 TAIL = 0.025  # of 500 runs with a true coverage of 95 %, fewer than 92.5 % hold the truth once in 170 times
-SKEWED = {"Pareto 2.5": 0.89}  # of the mean, as in tests/test_bounds.py
+SKEWED = {"Pareto 2.5": 0.89}  # of the mean, as in tests/statistics/test_bounds.py
 NAMES = ("avg_latency_ms", "median_latency_ms", "p90_latency_ms")
 
 

@@ -22,7 +22,7 @@ from bench.report.filenames import TIMELINE, case_files, comparison_files
 from bench.report.plots import plots
 from bench.report.scaling import batch_size_drawings
 from bench.report.timeline import draw_timeline
-from bench.statistics import summarize
+from bench.statistics.summary import summarize
 from tests.factory import make_case, make_record, make_samples
 from tests.report.observed import on_cpu, on_gpu
 

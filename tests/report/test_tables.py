@@ -15,13 +15,13 @@ from rich.console import Console
 
 from bench.case import Model
 from bench.conversion import Conversion
-from bench.metrics import BOUNDED, METRICS
 from bench.record import Accuracy, Check, Failure, Record
 from bench.report import grid
 from bench.report.comparison import compare_cases
 from bench.report.grid import difference, significant
 from bench.report.tables import csv_text, markdown, rich_tables
-from bench.statistics import summarize
+from bench.statistics.metrics import BOUNDED, METRICS
+from bench.statistics.summary import summarize
 from tests.factory import make_case, make_environment, make_optimization, make_record, make_samples
 
 CRASH = Failure(kind="crash", phase="build", message="signal 11\nin the builder", log_tail="E last words")

@@ -1,0 +1,1 @@
+"""Models and datasets by their cards: found, downloaded, unpacked, checked, shown."""

@@ -1,0 +1,181 @@
+"""`bench models check`: a card and the model that it describes, or a SavedModel of one's own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.accuracy.outputs import detection_outputs, score_output
+from bench.backends.availability import tensorflow_folder
+from bench.backends.base import Signature, TensorSpec
+from bench.case import Model, Task
+from bench.catalog.cards import ModelCard, Tensor
+from bench.catalog.find import Found, find_model, saved_model_in
+from bench.catalog.lookup import dataset_card, model_file, read_card, shown
+from bench.doctor.ask import Answers, ask
+from bench.errors import BenchError, CatalogError, ModelError
+from bench.functions import is_function
+from bench.inputs.preprocess import own_function
+from bench.postprocess import check_name
+from bench.postprocess.apply import load_postprocess
+
+JUDGES: Mapping[Task, Callable[[Signature], object]] = {
+    "detection": detection_outputs,
+    "classification": score_output,
+}
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """What was found out, and whether something must be done about it."""
+
+    text: str
+    is_problem: bool = False
+
+
+def check_path(named: str, output_dir: str) -> Iterator[Line]:
+    """Everything there is to say of a card, by name or path, or of a SavedModel; an error where it cannot be read."""
+    path = Path(named)
+    if path.suffix == ".json" or (not path.exists() and path.name == named):
+        yield from _check_card(model_file(named), output_dir)
+    elif path.is_file():
+        raise CatalogError(f"{path}: is a file: name a card, .json, or the folder of a SavedModel")
+    else:
+        folder = saved_model_in(path, "PATH")
+        signature = read_signature(folder)
+        yield Line(f"{folder}: a SavedModel")
+        yield from (Line(f"  {text}") for text in _tensors(signature))
+        yield from _uses(signature)
+
+
+def read_signature(folder: Path) -> Signature:
+    """A SavedModel's tensors, asked in a child process; an error where they cannot be."""
+    answers = _answers(str(folder), "signature", str(folder))
+    if answers.get("outputs") is None:
+        raise ModelError(f"{folder}: {answers.failure}")
+    return Signature(_specs(answers.get("inputs")), _specs(answers.get("outputs")))
+
+
+def _answers(what: str, *question: str) -> Answers:
+    """What a child process with TensorFlow says; a ModelError where it has none, or says what is wrong."""
+    if tensorflow_folder() is None:
+        raise ModelError(f"{what}: without TensorFlow, no model can be looked into: install the extra tensorflow")
+    answers = ask(*question, environment=WITHOUT_GPU)
+    if answers.get("error") is not None:
+        raise ModelError(answers.get("error"))
+    return answers
+
+
+def _specs(told: Iterable[tuple[str, str, Sequence[int | None]]]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(name, np.dtype(dtype), tuple(shape)) for name, dtype, shape in told)
+
+
+def _check_card(path: Path, output_dir: str) -> Iterator[Line]:
+    card = read_card(path, ModelCard)
+    yield Line(f"{shown(path)}: a card of a model for {card.task}")
+    yield from (Line(f"{key}: {text}", is_problem=True) for key, text in _mistakes(card))
+    try:
+        found = find_model(card, output_dir, folder=path.parent)
+    except CatalogError as error:
+        yield Line(str(error), is_problem=True)
+        return
+    if found is None:
+        shape = "" if card.image_shape else ", and needs benchmark_config.image_shape"
+        yield Line(f"its architecture, {card.source.keras_application}, is built with random weights{shape}")
+        return
+    yield Line(f"the model is here: {shown(found.path)}")
+    yield from _held_against(card, found)
+
+
+def _mistakes(card: ModelCard) -> Iterator[tuple[str, str]]:
+    """What a run would stumble over, whether or not the model is here: the key, and what is wrong."""
+    for key, look in LOOKS.items():
+        try:
+            look(card)
+        except BenchError as error:
+            yield key, str(error).removeprefix("model_config.").removeprefix(f"{key}: ")
+
+
+def _look_at_dataset(card: ModelCard) -> None:
+    if card.dataset is not None:
+        dataset_card(card.dataset)
+
+
+def _look_at_preprocess(card: ModelCard) -> None:
+    if is_function(card.preprocess):
+        own_function(card.preprocess)
+
+
+def _look_at_postprocess(card: ModelCard) -> None:
+    if card.postprocess is not None:
+        check_name(card.postprocess)
+        options = {"postprocess": card.postprocess, "postprocess_options": card.postprocess_options}
+        load_postprocess(Model(name=card.name, task=card.task, **options))
+
+
+def _look_at_architecture(card: ModelCard) -> None:
+    source = card.source
+    if source.keras_application is not None:
+        _answers(source.keras_application, "architecture", source.keras_application, json.dumps(source.arguments))
+
+
+LOOKS: Mapping[str, Callable[[ModelCard], None]] = {
+    "dataset": _look_at_dataset,
+    "preprocess": _look_at_preprocess,
+    "postprocess": _look_at_postprocess,
+    "source.keras_application": _look_at_architecture,
+}
+
+
+def _held_against(card: ModelCard, found: Found) -> Iterator[Line]:
+    """The card's tensors beside the model's."""
+    if found.format != "saved_model":
+        yield Line(f"it is a {found.format}: its tensors are looked for when it is used")
+        return
+    signature = read_signature(found.path)
+    for said, there, what in ((card.inputs, signature.inputs, "input"), (card.outputs, signature.outputs, "output")):
+        yield from (_differs(tensor, there, what) for tensor in said if not _agrees(tensor, there))
+    if card.postprocess is None:
+        yield from _uses(signature, (card.task,))
+
+
+def _agrees(tensor: Tensor, specs: tuple[TensorSpec, ...]) -> bool:
+    return any(
+        spec.name == tensor.name
+        and spec.dtype == np.dtype(tensor.dtype if tensor.dtype != "string" else object)
+        and (not spec.shape or len(spec.shape) == len(tensor.shape))
+        and all(None in pair or pair[0] == pair[1] for pair in zip(spec.shape, tensor.shape, strict=False))
+        for spec in specs
+    )
+
+
+def _differs(tensor: Tensor, specs: tuple[TensorSpec, ...], what: str) -> Line:
+    there = "; ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+    return Line(
+        f"{what} {tensor.name} {tensor.dtype} {list(tensor.shape)} of the card is not the model's: {there}", True
+    )
+
+
+def _tensors(signature: Signature) -> Iterator[str]:
+    for what, specs in (("input", signature.inputs), ("output", signature.outputs)):
+        yield from (f"{what} {spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+
+
+def _uses(signature: Signature, tasks: Sequence[Task] = ("detection", "classification")) -> Iterator[Line]:
+    """As which of these it can be evaluated."""
+    if len(signature.inputs) != 1:
+        yield Line("it has several inputs: benchmark_config.use_synthetic alone fills them")
+    refusals = []
+    for task in tasks:
+        try:
+            JUDGES[task](signature)
+            yield Line(f"it can be evaluated as a model for {task}")
+            return
+        except ModelError as error:
+            refusals.append(str(error))
+    yield Line("; ".join([*refusals, "a postprocess could make what is needed"]), is_problem=True)

@@ -1,0 +1,166 @@
+"""`bench models download`: fetched, checked against what is known, unpacked; whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+from rich.console import Console
+
+from bench.catalog.address import file_name
+from bench.catalog.cards import ModelCard
+from bench.catalog.fetch import fetch
+from bench.catalog.find import find_model, how_to_get
+from bench.catalog.lookup import cache_dir, model_file, read_card, shown
+from bench.catalog.unpack import USUAL, Limits, is_archive, remove_leftovers, unpack
+from bench.errors import CatalogError
+from bench.store import replace_atomic
+
+
+def download_model(name: str, output_dir: Path, console: Console) -> str:
+    """Fetch a model into `output_dir`/NAME; gives what to tell. A CatalogError says what is wrong and what to do."""
+    file = model_file(name)
+    card = read_card(file, ModelCard)
+    source = card.source
+    if source.url is None:
+        raise CatalogError(_nothing_to_fetch(card, file.parent))
+    target = output_dir / card.name
+    try:
+        found = find_model(card, str(output_dir))
+        return f"{name} is here already: {shown(found.path) if found else target}"
+    except CatalogError:
+        if target.exists():
+            raise CatalogError(
+                f"{str(target)!r} is there, without {source.inside or 'a saved_model.pb'}: move it away first"
+            ) from None
+    try:
+        digest = obtain(source.url, source.sha256, source.size_bytes, target, console)
+    except CatalogError as error:
+        raise CatalogError(f"{error}\n{how_to_get(card, str(output_dir), file.parent)}") from error
+    return _told(card, output_dir, digest)
+
+
+def obtain(
+    url: str,
+    sha256: str | None,
+    size_bytes: int | None,
+    target: Path,
+    console: Console,
+    limits: Limits = USUAL,
+) -> str:
+    """Make the folder `target` of what an address gives; the sha256 of that is recorded beside it, and returned.
+
+    A file of the address's own name that lies beside `target` is taken in place of the address, and left there.
+    """
+    from filelock import FileLock
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    locks = cache_dir() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with FileLock(locks / f"{hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"):
+        remove_leftovers(target)
+        given = target.parent / file_name(url)
+        is_given = given.is_file()
+        archive = given if is_given else fetch(url, target.parent, sha256, console)
+        try:
+            digest = _checked(archive, url, sha256, size_bytes, target)
+            _place(archive, target, limits)
+        finally:
+            if not is_given:
+                archive.unlink(missing_ok=True)
+        _record(target, url, digest, archive_is_verified=sha256 is not None)
+    return digest
+
+
+def record_path(target: Path) -> Path:
+    """Where it is kept what was downloaded: beside the folder, so that it outlives it."""
+    return target.with_name(f"{target.name}.download.json")
+
+
+def _checked(archive: Path, url: str, sha256: str | None, size_bytes: int | None, target: Path) -> str:
+    """The sha256 of an archive, which must be the known one, else the one that was recorded at first use."""
+    digest, size = _sha256(archive), archive.stat().st_size
+    if sha256 is not None and digest != sha256:
+        raise CatalogError(f"{archive}: sha256 {digest}, and the card says {sha256}: not the file that the card means")
+    if size_bytes is not None and size != size_bytes:
+        raise CatalogError(f"{archive}: {size} bytes, and the card says {size_bytes}: not the file that the card means")
+    recorded = _recorded(target)
+    if sha256 is None and recorded.get("url") == url and recorded.get("sha256") != digest:
+        raise CatalogError(
+            f"{archive}: sha256 {digest}, and {recorded.get('sha256')} when it was first fetched, "
+            f"{recorded.get('fetched')}: its content changed; remove {record_path(target)} to trust the new one"
+        )
+    return digest
+
+
+def _place(archive: Path, target: Path, limits: Limits) -> None:
+    if is_archive(archive.name):
+        unpack(archive, target, limits)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.unpacking-", dir=target.parent) as scratch:
+        content = Path(scratch) / "content"
+        content.mkdir()
+        shutil.copyfile(archive, content / archive.name)
+        content.rename(target)
+
+
+def _record(target: Path, url: str, digest: str, archive_is_verified: bool) -> None:
+    recorded = _recorded(target)
+    if recorded.get("url") == url and recorded.get("sha256") == digest:
+        return
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    content = {"url": url, "sha256": digest, "verified": archive_is_verified, "fetched": now}
+    replace_atomic(record_path(target), (json.dumps(content, indent=2) + "\n").encode())
+
+
+def _recorded(target: Path) -> dict[str, str]:
+    path = record_path(target)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise CatalogError(f"{path}: the record of the first download cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise CatalogError(f"{path}: not the record of a download")
+    return found
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as opened:
+        while chunk := opened.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _told(card: ModelCard, output_dir: Path, digest: str) -> str:
+    """Where it is, and whether anybody vouches for it; an error where the archive lacks the model."""
+    target = output_dir / card.name
+    try:
+        found = find_model(card, str(output_dir))
+    except CatalogError as error:
+        held = ", ".join(sorted(str(path.relative_to(target)) for path in target.rglob("*"))[:20])
+        raise CatalogError(
+            f"{target} is fetched, but there is no {card.source.inside} in it; it has: {held}"
+            + (f"\n{card.remark}" if card.remark else "")
+        ) from error
+    place = shown(found.path) if found else target
+    if card.source.sha256 is not None:
+        return f"{card.name} is here: {place} (sha256 verified)"
+    return f"{card.name} is here: {place} (sha256 {digest}, unverified: recorded, and compared from now on)"
+
+
+def _nothing_to_fetch(card: ModelCard, folder: Path) -> str:
+    if card.source.path is not None:
+        found = find_model(card, ".", folder=folder)
+        return f"model {card.name!r} comes with its card: {shown(found.path)}"  # type: ignore[union-attr]
+    ready = f"; its trained weights: {card.source.weights_url}" if card.source.weights_url else ""
+    return (
+        f"model {card.name!r} is not fetched: {card.source.keras_application} is built with random weights when it is "
+        f"needed{ready}" + (f"\n{card.remark}" if card.remark else "")
+    )

@@ -1,0 +1,1 @@
+"""What samples come to: percentiles, intervals, comparisons of variants and processes."""

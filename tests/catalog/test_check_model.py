@@ -1,0 +1,143 @@
+"""`bench models check`: cards and SavedModels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.backends.base import Signature, TensorSpec
+from bench.catalog import check_model
+from bench.catalog.check_model import check_path
+from bench.errors import CatalogError
+from tests.configs import ROOT, bench
+
+DETECTOR = ROOT / "models" / "shapes_detector"
+
+
+def write_card(folder: Path, **changes: Any) -> Path:
+    card = {"name": "mine", "description": "", "task": "detection", "source": {"path": str(DETECTOR)}, **changes}
+    path = folder / "mine.json"
+    path.write_text(json.dumps(card), encoding="utf-8")
+    return path
+
+
+IMAGES = TensorSpec("images", np.dtype(np.float32), (None, 8, 8, 3))
+USES = {
+    "classifier": ([("scores", (None, 10))], 0, "it can be evaluated as a model for classification"),
+    "raw outputs": ([("boxes", (None, 9, 4)), ("raw", (None, 9, 7))], 2, "a postprocess could make what is needed"),
+}
+
+
+@pytest.mark.parametrize(("outputs", "code", "last"), USES.values(), ids=USES)
+def test_a_model_s_tensors_and_use_are_told(
+    monkeypatch: pytest.MonkeyPatch, outputs: list[tuple[str, tuple[int | None, ...]]], code: int, last: str
+) -> None:
+    specs = tuple(TensorSpec(name, np.dtype(np.float32), shape) for name, shape in outputs)
+    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((IMAGES,), specs))
+    outcome = bench("models", "check", str(DETECTOR))
+    assert outcome.exit_code == code
+    assert "input images float32 [None, 8, 8, 3]" in outcome.stdout
+    assert outcome.stdout.strip().endswith(last)
+
+
+def test_a_card_s_tensors_are_held_against_the_model_s(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    right = {"name": "detection_scores", "shape": [None, 64], "dtype": "float32"}
+    wrong = {"name": "detection_boxes", "shape": [None, 64, 5], "dtype": "float32"}
+    outcome = bench("models", "check", str(write_card(tmp_path, outputs=[right, wrong])))
+    assert outcome.exit_code == 2
+    assert "output detection_boxes float32 [None, 64, 5] of the card is not the model's" in outcome.stdout
+    assert "detection_scores float32 [None, 64] of the card" not in outcome.stdout
+
+
+def test_an_architecture_needs_a_shape(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow")
+    path = write_card(tmp_path, source={"keras_application": "VGG16"}, task="classification")
+    text = [line.text for line in check_path(str(path), ".")][-1]
+    assert text == "its architecture, VGG16, is built with random weights, and needs benchmark_config.image_shape"
+
+
+def test_a_model_that_is_to_be_fetched_is_a_problem(tmp_path: Path) -> None:
+    path = write_card(tmp_path, source={"url": "http://a/b.tgz"})
+    outcome = bench("models", "check", str(path))
+    assert outcome.exit_code == 2
+    assert f"fetch http://a/b.tgz with `bench models download {path}" in outcome.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("none.json", "no card .*none.json"),
+        ("nowhere", "no such folder"),
+        (".", r"no saved_model\.pb in it"),
+        ("file.pb", "is a file: name a card"),
+    ],
+)
+def test_what_cannot_be_checked_is_a_mistake_of_usage(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "file.pb").touch()
+    with pytest.raises(CatalogError, match=words):
+        list(check_path(str(tmp_path / name), "."))
+    assert bench("models", "check", str(tmp_path / name)).exit_code == 2
+
+
+def test_a_card_of_the_catalog_is_checked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
+    images = TensorSpec("images", np.dtype(np.float32), (None, 64, 64, 3))
+    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((images,), (scores,)))
+    outcome = bench("models", "check", "shapes_classifier")
+    assert outcome.exit_code == 0
+    assert "a card of a model for classification" in outcome.stdout
+    outcome = bench("models", "check", "shapes_clasifier")
+    assert outcome.exit_code == 2
+    assert "no model 'shapes_clasifier'; did you mean 'shapes_classifier'?" in outcome.stderr
+
+
+def test_a_card_for_another_task_than_the_models_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
+    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((IMAGES,), (scores,)))
+    outcome = bench("models", "check", str(write_card(tmp_path, task="detection")))
+    assert outcome.exit_code == 2
+    assert "not a detector: it has no output detection_boxes" in outcome.stdout
+
+
+MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
+    "dataset": ({"dataset": "shapes-detection"}, "dataset: no dataset 'shapes-detection'; did you mean"),
+    "preprocess": ({"preprocess": "nowhere:f"}, "preprocess: 'nowhere:f': nowhere cannot be imported"),
+    "postprocess": ({"postprocess": "yolo8"}, "postprocess: 'yolo8' is not one of 'yolov5', 'yolov8'"),
+    "its option": (
+        {"postprocess": "yolov8", "postprocess_options": {"iou": 0.5}},
+        "postprocess: 'yolov8': postprocess_options: got an unexpected keyword argument 'iou'; it takes: score_",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_what_a_run_would_stumble_over_is_a_problem(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
+    path = write_card(tmp_path, source={"url": "http://a/b.tgz"}, **changes)
+    problems = [line.text for line in check_path(str(path), ".") if line.is_problem]
+    assert len(problems) == 2  # and that it is not here
+    assert problems[0].startswith(words)
+
+
+ARCHITECTURES = {
+    "unknown": ({"keras_application": "VGG161"}, "no architecture 'VGG161' in this TensorFlow; did you mean 'VGG16'?"),
+    "argument": ({"keras_application": "ResNet50V15", "arguments": {"clases": 8}}, "ResNet50V15 cannot be built with"),
+}
+
+
+@pytest.mark.parametrize(("source", "words"), ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_an_architecture_must_be_known_with_its_arguments(tmp_path: Path, source: dict[str, Any], words: str) -> None:
+    pytest.importorskip("tensorflow")
+    path = write_card(tmp_path, source=source, task="classification")
+    (problem,) = (line.text for line in check_path(str(path), ".") if line.is_problem)
+    assert problem.startswith(f"source.keras_application: {words}")
+
+
+def test_a_bad_card_is_told_by_file_and_key(tmp_path: Path) -> None:
+    outcome = bench("models", "check", str(write_card(tmp_path, class_ofset=1)))
+    assert outcome.exit_code == 2
+    assert "mine.json: class_ofset: unknown key; did you mean 'class_offset'?" in outcome.stderr
