@@ -6,6 +6,11 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Part(BaseModel):
-    """Base of all records: frozen, strict about its fields; compiled when first used, so that --help need not wait."""
+    """Base of all records: frozen, strict about its fields; compiled when first used, so that --help need not wait.
 
-    model_config = ConfigDict(defer_build=True, frozen=True, extra="forbid", protected_namespaces=())
+    NaN and infinity are kept as strings, which JSON has and a float is read from; null, the default, would not be read.
+    """
+
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", protected_namespaces=(), ser_json_inf_nan="strings"
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 from collections.abc import Callable
 from datetime import datetime, timezone
@@ -134,6 +135,16 @@ def test_samples_are_read_as_they_were(timed: list[tuple[int, int]], warmup: lis
     )
     record = make_record(latency=samples)
     assert read_record(record.model_dump_json(), "a.json") == record
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_no_number_is_read_as_it_was(value: float) -> None:
+    """mAP of a resample of the images in which no object is, say; JSON has no NaN, and other tools read records."""
+    accuracy = Accuracy(metrics={"map": 0.5}, num_images=30, resampled={"map": (0.25, value)})
+    text = make_record(accuracy=accuracy).model_dump_json()
+    json.loads(text, parse_constant=pytest.fail)
+    for read in (read_record(text, "a.json"), Record.model_validate_json(text)):
+        assert read.accuracy is not None and repr(read.accuracy.resampled["map"]) == repr((0.25, value))
 
 
 @pytest.mark.parametrize("record", [make_record(), FULL], ids=["least", "full"])
