@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from bench.case import PublishedAccuracy
 from bench.catalog.cards import Published
@@ -44,14 +44,16 @@ def against_published(record: Record, summary: Summary) -> Iterator[str]:
             where = record.case.dataset.name
             yield f"{told} is of {where}; the published {figure:g} is of {images} ({published.source})"
         else:
-            yield f"{told} {_verdict(name, figure, summary.values, summary.bounds)} ({published.source})"
+            decimals = max(_decimals(each[name]) for each in published.figures.values() if name in each)
+            yield f"{told} {_verdict(name, figure, decimals, summary)} ({published.source})"
 
 
-def _verdict(name: str, figure: float, values: Mapping[str, float], bounds: Mapping[str, tuple[float, float]]) -> str:
+def _verdict(name: str, figure: float, decimals: int, summary: Summary) -> str:
     """A published figure is rounded: it stands for all values that round to it."""
-    rounding = 0.5 * 10.0 ** -_decimals(figure)
-    low, high = bounds.get(name, (values[name], values[name]))
-    sure = f", {values[name] - figure:+.4f}; 95 % interval {low:.4g} to {high:.4g}" if name in bounds else ""
+    rounding = 0.5 * 10.0**-decimals
+    value = summary.values[name]
+    low, high = summary.bounds.get(name, (value, value))
+    sure = f", {value - figure:+.4f}; 95 % interval {low:.4g} to {high:.4g}" if name in summary.bounds else ""
     if figure + rounding < low:
         return f"is above the published {figure:g}{sure}"
     if figure - rounding > high:
@@ -60,4 +62,5 @@ def _verdict(name: str, figure: float, values: Mapping[str, float], bounds: Mapp
 
 
 def _decimals(figure: float) -> int:
-    return len(f"{figure!r}".partition(".")[2])
+    """At least two, for accuracy is published in percent: JSON has no 0.20, and 0.2 does not stand for 0.15 to 0.25."""
+    return max(2, len(f"{figure!r}".partition(".")[2]))

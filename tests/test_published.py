@@ -41,7 +41,7 @@ def told(record: Record) -> list[str]:
     (690, 1000, "top1 0.69 is as published, 0.71, -0.0200"),
     (6900, 10_000, "top1 0.69 is below the published 0.71, -0.0200"),
     (7400, 10_000, "top1 0.74 is above the published 0.71, +0.0300"),
-    (71_400, 100_000, "top1 0.714 is as published, 0.71"),
+    (71_150, 100_000, "top1 0.7115 is as published, 0.71"),
 ])  # fmt: skip
 def test_the_verdict_takes_interval_and_rounding_into_account(hits: int, images: int, words: str) -> None:
     (sentence,) = told(measured(hits, images))
@@ -79,3 +79,19 @@ def test_a_card_with_a_dataset_of_its_own_is_published_on_that() -> None:
     record = measured(710, 1000, dataset="shapes")
     case = record.case.model_copy(update={"model": model})
     assert "as published" in told(record.model_copy(update={"case": case}))[0]
+
+
+@pytest.mark.parametrize(("modes", "hits", "verdict"), [
+    ({}, 2040, "is as published, 0.2"),
+    ({}, 2300, "is above the published 0.2"),
+    ({}, 1700, "is below the published 0.2"),
+    ({"INT8": {"top1": 0.1987}}, 2090, "is above the published 0.2"),
+])  # fmt: skip
+def test_zeros_at_the_end_of_a_figure_are_digits_that_were_published(modes: Any, hits: int, verdict: str) -> None:
+    """0.20 is 0.2 in JSON: it stands for 0.195 to 0.205, and beside figures of four digits for less."""
+    card = Published.model_validate({**CARD, "top1": 0.2, "modes": modes})
+    model = Model(name="m", task="classification", published=published_accuracy(card, None))
+    data = Dataset(name="imagenet-folders", format="folders")
+    accuracy = Accuracy(metrics={"top1": hits / 10_000}, num_images=10_000)
+    (sentence,) = told(make_record(case=make_case(model=model, dataset=data), accuracy=accuracy))
+    assert verdict in sentence
