@@ -47,6 +47,20 @@ def test_a_night_without_a_change_is_outside_as_often_as_it_should_be(nights: in
     assert 5 <= alarms <= 70
 
 
+@pytest.mark.parametrize("nights", [5, 8, 12, 20])
+def test_small_chances_are_as_small_as_they_are_said_to_be(nights: int) -> None:
+    """Holm's correction asks for them. Of 20 000 histories about 20; 45 would be more than five standard deviations."""
+    generator = np.random.default_rng(3)
+    samples = 0.03 * generator.normal(size=(20_000, nights + 1))
+    alarms = 0
+    for logs in samples:
+        tonight = logs[-1] - np.median(logs[:-1])
+        if tonight > 2 * np.std(logs[:-1]):  # of all others the chance is greater
+            found = predict(np.exp(logs[:-1]).tolist())
+            alarms += found.chance(logs[-1] - found.centre) <= 0.001
+    assert 5 <= alarms <= 45
+
+
 @given(CHANCES)
 def test_holm_is_as_its_definition(chances: list[float]) -> None:
     """Step down: reject the smallest while p (m - i) <= alpha; adjusted chances decide the same for every alpha."""
