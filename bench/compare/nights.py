@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from statistics import median
 
 from bench.compare.comparison import (
     Comparison,
@@ -52,9 +53,9 @@ class Candidate:
         return min(1.0, 2 * min(alone, pair))
 
     def moved(self, sign: int, least: float) -> bool:
-        """Whether tonight is that much worse (better, with a sign of -1), by a share that matters."""
-        shift = self._worse(self.prediction, self.value)
-        return sign * shift > 0 and abs(math.expm1(shift)) > least
+        """Whether tonight is that much worse (better, with a sign of -1), by a share of the usual value."""
+        change = self.value / self.prediction.level - 1
+        return sign * self._worse(self.prediction, self.value) > 0 and abs(change) > least
 
     def _pair(self, before: float, earlier: Prediction) -> float:
         return (self._worse(earlier, self.value) + self._worse(earlier, before)) / 2
@@ -184,7 +185,7 @@ def _against_nights(
         before = last.value(metric) if last is history.nights[-1] else None
         found = candidate(measurement, judged, value, values, before)
         return replace(found, reference=results / usual[-1].run)
-    middle = sorted(values)[len(values) // 2]
+    middle = median(values)
     outcome = outcome_of(judged, middle, value, "history")
     return replace(row, outcome=outcome, old=middle, reference=results / usual[-1].run)
 

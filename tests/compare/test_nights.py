@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from bench.compare.comparison import Comparison, Row
-from bench.compare.nights import compare_history
+from bench.compare.nights import candidate, compare_history, gate
 from bench.compare.rules import rules
 from bench.history.acknowledged import EVERY, Acknowledged
 from bench.history.index import Index
-from bench.history.measured import read_run
-from bench.record import Failure
+from bench.history.measured import Measurement, read_run
+from bench.history.series import Key
+from bench.record import Accuracy, Failure
 from bench.sections.compare import CompareSection
 from tests.factory import make_case, make_environment, make_samples
 from tests.history.nights import FIRST, night_record, write_night, write_nights
@@ -66,6 +67,25 @@ def test_a_change_too_small_to_matter_is_none(tmp_path: Path) -> None:
     write_nights(tmp_path, [*noise(20, sd=0.0005), 10.13])
     assert median(tonight(tmp_path)).outcome == "passed"
     assert "the least that matters" in median(tonight(tmp_path)).threshold
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome"), [(0.9852, "passed"), (0.9848, "regressed"), (1.0148, "passed"), (1.0152, "improved")]
+)
+def test_the_least_that_matters_is_a_share_of_the_usual_value(share: float, outcome: str) -> None:
+    """1.5 % less throughput is 1.52 % more time."""
+    (judged,) = (each for each in rules(CompareSection()) if each.metric == "throughput_fps")
+    measured = Measurement("a", Key({}), Key({}), 1, {})
+    (row,) = gate([candidate(measured, judged, 1000 * share, [1000.0] * 20, None)], 0.01)
+    assert row.outcome == outcome
+
+
+def test_what_has_a_tolerance_alone_is_held_against_the_median_of_the_nights(tmp_path: Path) -> None:
+    """Of an even number of nights too, the middle of the two in the middle."""
+    for night, top1 in enumerate([0.900] * 5 + [0.908] * 5 + [0.8985]):
+        write_night(tmp_path, night, [night_record(10.0, accuracy=Accuracy(metrics={"map": top1}, num_images=100))])
+    (row,) = (each for each in tonight(tmp_path).rows if each.metric == "map")
+    assert row.old == pytest.approx(0.904) and row.outcome == "regressed"
 
 
 def test_few_nights_tell_nothing(tmp_path: Path) -> None:
