@@ -68,7 +68,7 @@ def show_changes(trends: Sequence[Trend], known: Sequence[Acknowledged]) -> int:
 
 def _told(trend: Trend, point: ChangePoint, accepted: Acknowledged | None) -> list[str]:
     unit = METRICS[trend.metric].unit
-    word = "worse" if trend.is_worse(point) else "better"
+    word = trend.word(point)
     levels = f"{significant(point.before)} -> {significant(point.after)} {unit}".rstrip()
     tentative = ", tentative: few nights since" if point.tentative else ""
     lines = [

@@ -198,7 +198,8 @@ def _change_state(trend: Trend, known: Sequence[Acknowledged]) -> State:
     told = f"since {trend.nights[point.index].started:%Y-%m-%d}: {100 * point.change:+.1f} %"
     told += " (tentative)" if point.tentative else ""
     if not trend.is_worse(point):
-        return State(5, f"better {told}", "good")
+        word = trend.word(point)
+        return State(5, f"{word} {told}", "good" if word == "better" else "")
     if trend.acknowledged(point, known) is not None:
         return State(4, f"accepted: worse {told}", "open")
     return State(1, f"worse {told}", "bad")
@@ -215,7 +216,7 @@ def _change(trend: Trend, point: ChangePoint, known: Sequence[Acknowledged]) -> 
     night = trend.nights[point.index]
     accepted = trend.acknowledged(point, known)
     by = "" if accepted is None else f"{accepted.by}: {accepted.reason}".removeprefix(": ")
-    word = ("worse" if trend.is_worse(point) else "better") + (", tentative" if point.tentative else "")
+    word = trend.word(point) + (", tentative" if point.tentative else "")
     return (
         f"{night.started:%Y-%m-%d}", trend.series.name, trend.metric, f"{100 * point.change:+.1f} %", word,
         significant(point.before), significant(point.after), by, night.run, _told(trend.sides(point)),

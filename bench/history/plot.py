@@ -86,9 +86,9 @@ def _marks(axes: Axes, trend: Trend, known: Sequence[Acknowledged]) -> None:
     told: set[str] = set()
     for point in trend.changes.points:
         accepted = trend.acknowledged(point, known) is not None
-        word = "worse" if trend.is_worse(point) else "better"
-        label = f"change for the {word}" + (", acknowledged" if accepted else "")
-        style = {"worse": "--", "better": "-."}[word]
+        word = trend.word(point)
+        label = ("change" if word == "changed" else f"change for the {word}") + (", acknowledged" if accepted else "")
+        style = {"worse": "--", "better": "-.", "changed": ":"}[word]
         axes.axvline(
             _at(trend.nights[point.index]), color="#999999" if accepted else "#d55e00", linestyle=style,
             linewidth=1.2, label="_" if label in told else label,

@@ -118,6 +118,6 @@ def _change(trend: Trend, number: int, at: Sequence[float], known: Sequence[Ackn
     x = at[point.index]
     accepted = trend.acknowledged(point, known) is not None
     triangle = f"M{x - 6:.1f} 12l6 -10l6 10z" if point.change > 0 else f"M{x - 6:.1f} 2l6 10l6 -10z"
-    name = f"change {'worse' if trend.is_worse(point) else 'better'}{' accepted' if accepted else ''}"
+    name = f"change {trend.word(point)}{' accepted' if accepted else ''}"
     line = _path("at", [f"M{x:.1f} 12V{HEIGHT - FOOT:g}"])
     return Markup('<g class="{}">{}{}</g>').format(name, line, _path("mark", [triangle]))

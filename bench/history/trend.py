@@ -43,8 +43,15 @@ class Trend:
         return covariate_differences(old, new)
 
     def is_worse(self, point: ChangePoint) -> bool:
-        """Whether the new level is the worse one."""
-        return (point.after < point.before) == bool(METRICS[self.metric].higher_is_better)
+        """Whether the new level is the worse one; none is where neither more nor less of the statistic is."""
+        is_better = METRICS[self.metric].higher_is_better
+        return is_better is not None and (point.after < point.before) == is_better
+
+    def word(self, point: ChangePoint) -> str:
+        """What a change is called."""
+        if METRICS[self.metric].higher_is_better is None:
+            return "changed"
+        return "worse" if self.is_worse(point) else "better"
 
     def acknowledged(self, point: ChangePoint, known: Sequence[Acknowledged]) -> Acknowledged | None:
         """Who accepted this change, if anyone did."""

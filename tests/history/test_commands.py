@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.conversion import Conversion
 from bench.history.index import Index
 from tests.configs import bench
 from tests.factory import make_environment
@@ -76,6 +77,19 @@ def test_changepoints_name_the_first_night_and_both_sides(stepped: list[Path]) -
     assert f"outlier: ssd_mobilenet_v1_coco-coco-val2017-b1-fp16-tf-trt: 14.00 in nightly/{stepped[20].name}" in (
         outcome.stdout
     )
+
+
+def test_where_neither_more_nor_less_is_worse_a_change_is_no_failure() -> None:
+    """More engines in the graph are no regression, nor are fewer."""
+    for night in range(24):
+        conversion = Conversion(converter="TF-TRT", engines=2 if night < 12 else 3, engine_executions=1)
+        write_night(RESULTS, night, [night_record(10.0, conversion=conversion)])
+    outcome = bench("history", "changepoints", "--metric", "engines", "--fail")
+    assert outcome.exit_code == 0 and "+50.0 % (changed)" in outcome.stdout
+    assert bench("history", "plot", "--metric", "engines").exit_code == 0
+    assert bench("history", "page", "--metric", "engines").exit_code == 0
+    page = Path("history.html").read_text(encoding="utf-8")
+    assert "changed since 2026-01-13: +50.0 %" in page and "worse since" not in page
 
 
 def test_an_acknowledged_change_is_no_longer_open(stepped: list[Path]) -> None:
