@@ -6,6 +6,8 @@ both passes are resampled alike.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +17,8 @@ from bench.statistics.bounds import LEVEL, Interval, NoInterval
 
 RESAMPLES = 10_000  # of hits, which need no evaluation
 FEWEST_IMAGES = 20
+FEWEST_RESAMPLES = 20  # in which there is any object
+ALIKE = NoInterval("all images are alike, so that resampling them shows no spread")
 LEAST_IOU = 0.5  # of two boxes that agree
 HITS = {"top1": 1, "top5": 5}
 AGREEMENT, SCORES = "agreement", "largest_score_difference"
@@ -26,7 +30,7 @@ def accuracy_intervals(record: Record) -> Bounds:
     accuracy = record.accuracy
     if accuracy is None:
         return {}
-    found: Bounds = {name: _of_values(values) for name, values in accuracy.resampled.items()}
+    found: Bounds = {name: _of_resamples(values, accuracy.num_images) for name, values in accuracy.resampled.items()}
     if accuracy.answers is not None:
         images = len(accuracy.answers.ranks)
         found |= {name: _of_hits(accuracy.answers.hits(among), 0, images) for name, among in HITS.items()}
@@ -39,7 +43,7 @@ def difference_intervals(record: Record, native: Record) -> Bounds:
     if mine is None or theirs is None or record is native or not _same_images(record, native):
         return {}
     found: Bounds = {
-        name: _of_values([a - b for a, b in zip(values, theirs.resampled[name], strict=True)])
+        name: _of_resamples([a - b for a, b in zip(values, theirs.resampled[name], strict=True)], mine.num_images)
         for name, values in mine.resampled.items()
         if len(theirs.resampled.get(name, ())) == len(values)
     }
@@ -117,14 +121,22 @@ def _overlaps(ours: Any, others: Any) -> Any:
     return shared / np.maximum(union, 1e-12)
 
 
+def _of_resamples(values: Sequence[float], images: int) -> Interval | NoInterval:
+    """Of a figure in resamples of so many images."""
+    if images < FEWEST_IMAGES:
+        return _too_few(images)
+    known = {value for value in values if not math.isnan(value)}
+    return ALIKE if len(known) == 1 else _of_values(values)
+
+
 def _of_values(values: Any) -> Interval | NoInterval:
     """Of resampled figures: the middle 95 %."""
     import numpy as np
 
     known = np.asarray(values, np.float64)
     known = known[~np.isnan(known)]
-    if len(known) < FEWEST_IMAGES:
-        return NoInterval(f"{len(known)} resamples of the {FEWEST_IMAGES} that an interval needs")
+    if len(known) < FEWEST_RESAMPLES:
+        return NoInterval(f"{len(known)} resamples of the {FEWEST_RESAMPLES} that an interval needs")
     low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
 
@@ -135,9 +147,13 @@ def _of_hits(more: int, less: int, images: int) -> Interval | NoInterval:
     import numpy as np
 
     if images < FEWEST_IMAGES:
-        return NoInterval(f"{images} images of the {FEWEST_IMAGES} that an interval needs")
+        return _too_few(images)
     if max(more, less, images - more - less) == images:
-        return NoInterval("all images are alike, so that resampling them shows no spread")
+        return ALIKE
     shares = np.array((more, less, images - more - less)) / images
     drawn = np.random.default_rng(0).multinomial(images, shares, RESAMPLES)
     return _of_values((drawn[:, 0] - drawn[:, 1]) / images)
+
+
+def _too_few(images: int) -> NoInterval:
+    return NoInterval(f"{images} images of the {FEWEST_IMAGES} that an interval needs")

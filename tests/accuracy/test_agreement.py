@@ -88,15 +88,30 @@ def test_resampled_map_is_compared_resample_by_resample() -> None:
         make_record(
             case=make_case(precision),
             accuracy=Accuracy(
-                metrics={"map": 0.3}, num_images=128, resampled={"map": tuple(v + shift for v in values)}
+                metrics={"map": 0.3},
+                num_images=128,
+                resampled={"map": tuple(v - n % 2 * loss for n, v in enumerate(values))},
             ),
         )
-        for precision, shift in (("native", 0.0), ("FP16", -0.01))
+        for precision, loss in (("native", 0.0), ("FP16", 0.01))
     ]
     difference = interval(difference_intervals(records[1], records[0]), "map")
-    assert (difference.low, difference.high) == pytest.approx((-0.01, -0.01))
+    assert (difference.low, difference.high) == pytest.approx((-0.01, 0.0))
     own = interval(accuracy_intervals(records[0]), "map")
     assert own.low == pytest.approx(0.26, abs=0.01) and own.high == pytest.approx(0.34, abs=0.01)
+
+
+@pytest.mark.parametrize(("values", "images", "why"), [
+    ((0.2, 0.8) * 100, 19, "19 images of the 20"), ((1.0,) * 200, 50, "no spread"),
+])  # fmt: skip
+def test_few_images_and_images_alike_tell_nothing_of_map_either(
+    values: tuple[float, ...], images: int, why: str
+) -> None:
+    accuracy = Accuracy(metrics={"map": 0.5}, num_images=images, resampled={"map": values})
+    record, native = (make_record(mode, accuracy=accuracy) for mode in ("FP16", "native"))
+    bound, difference = accuracy_intervals(record)["map"], difference_intervals(record, native)["map"]
+    assert isinstance(bound, NoInterval) and why in bound.reason
+    assert isinstance(difference, NoInterval)
 
 
 def test_agreement_of_classes_and_the_largest_difference_of_scores() -> None:
