@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,7 @@ class BoxMap:
     def result(self) -> Accuracy:
         """The twelve COCO figures as fractions."""
         boxes = Boxes.pack(self._kept)
-        if not self._rows:
-            return Accuracy(metrics=dict.fromkeys(STATISTICS, 0.0), num_images=len(self._seen), boxes=boxes)
-        evaluation = COCOeval(self._truth, self._truth.loadRes(np.concatenate(self._rows)), "bbox")
+        evaluation = COCOeval(self._truth, _loaded(self._truth, self._rows), "bbox")
         self._rows.clear()
         evaluation.params.imgIds = self._seen
         resampled = _evaluate(evaluation, len(self._seen))
@@ -72,6 +71,16 @@ class BoxMap:
             resampled={"map": tuple(resampled)},
             boxes=boxes,
         )
+
+
+def _loaded(truth: Any, rows: Sequence[Any]) -> Any:
+    """The detections as pycocotools takes them; its loadRes needs one at least."""
+    if rows:
+        return truth.loadRes(np.concatenate(rows))
+    none = COCO()
+    none.dataset = {**truth.dataset, "annotations": []}
+    none.createIndex()
+    return none
 
 
 def _evaluate(evaluation: Any, images: int) -> list[float]:

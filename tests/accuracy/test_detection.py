@@ -205,6 +205,23 @@ def test_no_detection_at_all_is_a_map_of_zero(tmp_path: Path) -> None:
     assert (result.metrics, result.num_images) == (dict.fromkeys(STATISTICS, 0.0), 12)
 
 
+def test_no_detection_is_judged_as_one_false_detection_is(tmp_path: Path) -> None:
+    """What there are no objects of has no figure, rather than 0; classes, and the interval, are there all the same."""
+    truth = make_truth()
+    for annotation in truth["annotations"]:
+        annotation["area"] = 100.0 * 100  # none is small
+    found = []
+    false = {"bbox": [0.0, 0.0, 1.0, 1.0], "category_id": 1, "score": 0.1}
+    for detections in ([], [false]):
+        metric = BoxMap(signature(), write(truth, tmp_path), 0)
+        for image in truth["images"]:
+            metric.add(batch([image], 1), as_outputs([(image, [{**d, "image_id": image["id"]} for d in detections])]))
+        found.append(metric.result())
+    nothing, something = found
+    assert nothing.metrics == something.metrics and "map_small" not in nothing.metrics and nothing.metrics["map"] == 0
+    assert nothing.per_class == something.per_class != {} and nothing.resampled == something.resampled != {}
+
+
 def test_a_missing_area_is_the_boxs_and_a_missing_crowd_flag_is_none(tmp_path: Path) -> None:
     truth = make_truth()
     bare = [{k: v for k, v in a.items() if k not in ("area", "iscrowd")} for a in truth["annotations"]]
