@@ -55,6 +55,33 @@ def test_one_column_of_means_with_students_interval_over_processes() -> None:
     assert summary.bounds["median_latency_ms"] == pytest.approx((low, high))
 
 
+def test_no_interval_reaches_below_a_time_of_nothing() -> None:
+    (record,) = merged(in_processes([10.0, 14.0]))
+    summary = summarize(record)
+    assert summary.values["median_latency_ms"] == 12 and "median_latency_ms" not in summary.bounds
+    assert summary.unbounded["median_latency_ms"] == "2 processes, which differ too much"
+
+
+def test_an_interval_over_images_is_about_the_mean_over_processes_too() -> None:
+    """Builds may differ in an image or two; the first one's interval need not hold what the table shows."""
+    hits = [400, 500, 500, 500]
+
+    def measured(precision: str) -> Record:
+        records = []
+        for copy, right in zip(repeated(make_case(precision, num_images=1000), 4, 1), hits, strict=True):
+            right = right if precision == "FP16" else 600
+            answers = Answers(best=(0,) * 1000, scores=(0.5,) * 1000, ranks="1" * right + "0" * (1000 - right))
+            accuracy = Accuracy(metrics={"top1": right / 1000}, num_images=1000, answers=answers)
+            records.append(make_record(case=copy, accuracy=accuracy))
+        (record,) = merged(records)
+        return record
+
+    found = summarize(measured("FP16"), measured("native"))
+    (low, high), value = found.bounds["top1"], found.values["top1"]
+    assert (low + high) / 2 == pytest.approx(value, abs=0.003) and 0.05 < high - low < 0.07
+    assert sum(found.differences["top1"]) / 2 == pytest.approx(value - 0.6, abs=0.003)
+
+
 def test_a_speedup_is_that_of_processes_of_the_same_repeat() -> None:
     native, fast = in_processes([10, 20, 40]), in_processes([5, 10, 20], "FP16")
     both = merged([*native, *fast])
@@ -67,7 +94,7 @@ def test_the_native_case_agrees_with_itself_in_no_process() -> None:
     """Neither a value nor a reason for its lack, as of a native case that ran once."""
     answers = Answers(best=(1, 2), scores=(0.5, 0.5), ranks="11")
     accuracy = Accuracy(metrics={"top1": 1.0}, num_images=2, answers=answers)
-    (native,) = merged(record.model_copy(update={"accuracy": accuracy}) for record in in_processes([10, 20, 40]))
+    (native,) = merged(record.model_copy(update={"accuracy": accuracy}) for record in in_processes([10, 11, 12]))
     summary = summarize(native, native)
     assert "agreement" not in {**summary.values, **summary.absent} and summary.values["speedup"] == 1
     assert "speedup" not in summary.bounds and "median_latency_ms" in summary.bounds

@@ -78,6 +78,7 @@ def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
     absent: dict[str, str] = {}
     bounds: dict[str, tuple[float, float]] = {}
     unbounded: dict[str, str] = {}
+    accuracy = set(BOUNDED_ACCURACY)
     for name in dict.fromkeys(name for summary in summaries for name in (*summary.values, *summary.absent)):
         found = [(r.case, s.values[name]) for r, s in zip(records, summaries, strict=True) if name in s.values]
         if len(found) < len(records):
@@ -85,16 +86,25 @@ def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
             absent[name] = why if not found else f"{why}, in {len(records) - len(found)} of {len(records)} processes"
             continue
         values[name], interval = over_processes(found, in_logs=name in SPEEDUPS)
-        if name in BOUNDED_ACCURACY:  # the images are the same in every process
-            bounds |= {name: summaries[0].bounds[name]} if name in summaries[0].bounds else {}
-            unbounded |= {name: summaries[0].unbounded[name]} if name in summaries[0].unbounded else {}
         if name not in BOUNDED:
             continue
-        if isinstance(interval, Interval):
-            bounds[name] = interval.low, interval.high
-        else:
+        if not isinstance(interval, Interval):
             unbounded[name] = interval.reason
-    return Summary(values, absent, bounds, unbounded, summaries[0].differences)
+        elif interval.low <= 0:  # which no time and no rate is
+            unbounded[name] = f"{len(found)} processes, which differ too much"
+        else:
+            bounds[name] = interval.low, interval.high
+    over_images = {name: each for name, each in _mean_ends([s.bounds for s in summaries]).items() if name in accuracy}
+    unbounded |= {
+        name: s.unbounded[name] for s in summaries for name in (accuracy & set(s.unbounded)) - set(over_images)
+    }
+    return Summary(values, absent, {**bounds, **over_images}, unbounded, _mean_ends([s.differences for s in summaries]))
+
+
+def _mean_ends(found: Sequence[Mapping[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:
+    """Intervals over images, those of all processes taken together: these saw the same images."""
+    names = [name for name in found[0] if all(name in each for each in found)]
+    return {name: (fmean(each[name][0] for each in found), fmean(each[name][1] for each in found)) for name in names}
 
 
 def natives(records: Iterable[Record]) -> dict[str, Record]:
