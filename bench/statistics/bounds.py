@@ -20,6 +20,7 @@ import numpy as np
 LEVEL = 0.95
 FEWEST_SAMPLES = 20
 FEWEST_BLOCKS = 3
+FEW_BLOCKS = 5  # that tell nothing of how they depend on each other
 FEWEST_COSINES = 3
 COSINES_PER_SAMPLE = 0.12  # per effective sample: more are blind to slow variation, fewer make wide intervals
 
@@ -72,14 +73,16 @@ def percentile_interval(samples: Series, percent: float) -> Interval | NoInterva
 
 
 def blocks_interval(rates: Series) -> Interval | NoInterval:
-    """Of the rate of a few long blocks: Student's t on the logarithms, as if blocks did not depend on each other.
+    """Of the rate of blocks: Student's t on the logarithms, as if a few did not depend on each other.
 
-    It always holds the blocks' median.
+    Of more, which are short or many, it is on the long-run variance. It always holds the blocks' median.
     """
     if len(rates) < FEWEST_BLOCKS:
         return _too_few(len(rates), "blocks", FEWEST_BLOCKS)
     logs = np.log(np.asarray(rates, dtype=np.float64))
-    half = student(len(logs) - 1) * float(logs.std(ddof=1)) / math.sqrt(len(logs))
+    few = len(logs) <= FEW_BLOCKS
+    variance, degrees = (float(logs.var(ddof=1)), len(logs) - 1) if few else _long_run(logs)
+    half = student(degrees) * math.sqrt(variance / len(logs))
     middle, median = float(logs.mean()), float(np.median(logs))
     return Interval(math.exp(min(middle - half, median)), math.exp(max(middle + half, median)))
 
