@@ -224,6 +224,14 @@ def test_a_short_window_has_no_energy_but_a_reason() -> None:
     assert energy.absent == "the loop took 1.5 s, and the counter needs 2 s"
 
 
+def test_a_loop_that_was_read_in_part_is_not_said_to_be_short() -> None:
+    """A driver that stops answering, a sampler that ended: it is not the loop that has to be longer."""
+    readings = ten_hertz(1, 1.5, energy_mj=lambda t: round(1e5 * t))
+    sampled = Sampled(readings, {"gpu": GPU})
+    (energy,) = summarize(sampled, [Span("measure: latency", S, 9 * S)], 0, {"latency": LATENCY}).energy
+    assert energy.absent == "the counter was read over 0.5 s of the loop's 8.0 s, and needs 2 s"
+
+
 def test_without_idle_power_there_is_no_net_energy() -> None:
     (energy,) = with_energy(300, idle_w=None).energy
     assert energy.joules_per_image is not None and energy.net_joules_per_image is None

@@ -56,7 +56,9 @@ def _energy(loop: str, sampled: Sampled, span: Span, part: Any, idle_w: float | 
 def _why_not(sampled: Sampled, span: Span, spent_mj: float, seconds: float) -> str | None:
     if all(reading.energy_mj is None for reading in sampled.readings):
         return f"no energy counter: {sampled.refused.get('energy_mj', 'it was never read')}"
-    if seconds < LEAST_S:
-        length_s = (span.end_ns - span.begin_ns) / 1e9
+    length_s = (span.end_ns - span.begin_ns) / 1e9
+    if length_s < LEAST_S:
         return f"the loop took {length_s:.1f} s, and the counter needs {LEAST_S:g} s"
+    if seconds < LEAST_S:
+        return f"the counter was read over {seconds:.1f} s of the loop's {length_s:.1f} s, and needs {LEAST_S:g} s"
     return None if spent_mj > 0 else "the energy counter did not grow"

@@ -26,7 +26,7 @@ def observe(session: Session, pool: Sequence[TimedBatch], signature: Signature, 
 
 
 def differences(timed: Arrays, again: Arrays) -> dict[str, float]:
-    """How far each output differs: the sum of |a - b| over that of |b|; 1 where it cannot be said in numbers."""
+    """How far each output differs: the sum of |a - b| over the greater of |a| and |b|; 1 where no number says it."""
     return {name: _difference(array, again.get(name)) for name, array in timed.items()}
 
 
