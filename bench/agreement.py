@@ -78,8 +78,8 @@ def _hit(rank: str, among: int) -> bool:
 
 def _of_answers(mine: Answers, theirs: Answers) -> dict[str, float]:
     same = sum(a == b for a, b in zip(mine.best, theirs.best, strict=True))
-    furthest = max(abs(a - b) for a, b in zip(mine.scores, theirs.scores, strict=True))
-    return {AGREEMENT: same / len(mine.best), SCORES: furthest}
+    furthest = [abs(a - b) for a, b in zip(mine.scores, theirs.scores, strict=True)]
+    return {AGREEMENT: same / len(mine.best), SCORES: math.inf if any(map(math.isnan, furthest)) else max(furthest)}
 
 
 @lru_cache(maxsize=64)

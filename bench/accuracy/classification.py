@@ -12,6 +12,7 @@ from bench.inputs.batches import Batch
 from bench.record import Accuracy
 
 DIGITS = 5  # of a score that is kept
+NO_CLASS = -1  # is most likely where all scores are NaN
 
 
 class TopK:
@@ -31,9 +32,10 @@ class TopK:
         if labels.max(initial=0) >= scores.shape[1]:
             raise DataError(f"label {labels.max() - self._offset} is beyond the model's {scores.shape[1]} classes")
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
-        hits = best == labels[:, None]
-        self._best += (best[:, 0] - self._offset).tolist()
-        self._scores += [float(f"{score:.{DIGITS}g}") for score in scores[np.arange(len(best)), best[:, 0]]]
+        likely = np.take_along_axis(scores, best, axis=1)
+        hits = (best == labels[:, None]) & ~np.isnan(likely)  # NaN comes last, and is among five of few classes
+        self._best += np.where(np.isnan(likely[:, 0]), NO_CLASS, best[:, 0] - self._offset).tolist()
+        self._scores += [float(f"{score:.{DIGITS}g}") for score in likely[:, 0]]
         self._ranks += np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(str).tolist()
 
     def result(self) -> Accuracy:

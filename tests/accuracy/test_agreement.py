@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,12 @@ def test_agreement_of_classes_and_the_largest_difference_of_scores() -> None:
     variant = with_answers("1" * 4, (5, 6, 7, 1), "INT8", scores=(0.9, 0.75, 0.7, 0.4))
     assert agreement(variant, native) == pytest.approx({"agreement": 0.75, "largest_score_difference": 0.2})
     assert summarize(variant, native).values["agreement"] == 0.75
+
+
+@pytest.mark.parametrize("scores", [(math.nan, 0.5), (0.5, math.nan)])
+def test_a_score_that_is_no_number_differs_by_more_than_any(scores: tuple[float, float]) -> None:
+    mine, native = with_answers("11", scores=scores, precision="FP16"), with_answers("11")
+    assert agreement(mine, native)["largest_score_difference"] == math.inf
 
 
 def test_agreement_of_boxes() -> None:

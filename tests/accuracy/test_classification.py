@@ -81,6 +81,15 @@ def test_a_score_that_is_not_a_number_is_never_a_hit() -> None:
     assert evaluate(scores, [0], 1).metrics["top1"] == 0.0
 
 
+def test_an_image_without_a_number_has_no_class() -> None:
+    """As of a model that overflows on some images: class 0 would be the most likely, and the first five be hits."""
+    accuracy = evaluate(np.full((3, 8), np.nan, np.float32), [0, 1, 4], 2)
+    assert accuracy.metrics == {"top1": 0.0, "top5": 0.0}
+    assert accuracy.answers is not None and accuracy.answers.best == (-1,) * 3
+    few = evaluate(np.array([[np.nan, 0.1, 0.2]], np.float32), [0], 1)
+    assert few.metrics == {"top1": 0.0, "top5": 0.0}
+
+
 def test_a_label_beyond_the_models_classes_is_an_error() -> None:
     with pytest.raises(DataError, match="label 3 is beyond the model's 4 classes"):
         evaluate(np.zeros((1, 4), np.float32), [3], 1, offset=1)
