@@ -13,13 +13,15 @@ thousands of samples a drift of a thousandth is plain to see, and of no conseque
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from statistics import fmean, median
 
 from bench.record import Record, Samples
+from bench.repeats import processes
 from bench.statistics.metrics import METRICS, SPEEDUPS
 from bench.statistics.percentiles import PERCENTILES, samples_needed
+from bench.statistics.turns import rounds_in_common
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7
@@ -54,6 +56,7 @@ class Problem:
 
     reason: str
     spares: frozenset[str] = ACCURACY | MACHINE
+    of_loops: bool = False  # of a case's own alone, from which speed-ups of blocks measured in turn do not come
 
 
 def problems(record: Record) -> tuple[str, ...]:
@@ -61,28 +64,45 @@ def problems(record: Record) -> tuple[str, ...]:
     return tuple(problem.reason for problem in judge(record))
 
 
-def judge(record: Record) -> tuple[Problem, ...]:
-    """The problems of a record, each with what it spares."""
+def judge(record: Record, other: Record | None = None) -> tuple[Problem, ...]:
+    """The problems of a record, each with what it spares.
+
+    `other` is the native case that its speed-ups are relative to, or the case whose speed-ups are relative to it: where
+    the two were not measured in turn with each other, their speed-ups come from their loops.
+    """
     if record.latency is None or record.failure is not None:
         return ()
-    found = (rule(record, record.latency) for rule in RULES)
-    of_repeats = chain.from_iterable(map(_of_repeat, record.repeats))
-    return (*filter(None, found), *_of_machine(record), *of_repeats)
+    in_turn = _in_turn(record, other)
+    found = filter(None, (rule(record, record.latency) for rule in RULES))
+    own = (
+        replace(each, spares=each.spares | frozenset(SPEEDUPS)) if each.of_loops and in_turn else each for each in found
+    )
+    of_repeats = chain.from_iterable(_of_repeat(each, other) for each in record.repeats)
+    return (*own, *_of_machine(record, in_turn or other is None), *of_repeats)
 
 
-def _of_machine(record: Record) -> Iterator[Problem]:
+def _in_turn(record: Record, other: Record | None) -> bool:
+    """Whether speed-ups are of blocks; of a record alone, whether they may be."""
+    if other is None or other.case.variant == record.case.variant:
+        return bool(record.blocks)
+    place = record.case.build, record.case.repeat
+    theirs = (each for each in processes(other) if (each.case.build, each.case.repeat) == place)
+    return any(rounds_in_common(record, each) for each in theirs)
+
+
+def _of_machine(record: Record, in_turn: bool) -> Iterator[Problem]:
     """Speed-ups of blocks measured in turn are judged by what was read meanwhile, where anything was."""
-    in_turn, speedups = record.telemetry_in_turn, frozenset(SPEEDUPS)
-    apart = speedups if in_turn is not None and in_turn.readings else frozenset()
+    read, speedups = record.telemetry_in_turn, frozenset(SPEEDUPS)
+    apart = speedups if in_turn and read is not None and read.readings else frozenset()
     for reason in machine_problems(record.telemetry):
         yield Problem(reason, ACCURACY | MACHINE | apart)
-    for reason in machine_problems(in_turn):
+    for reason in machine_problems(read):
         yield Problem(f"while measured in turn: {reason}", frozenset(METRICS) - speedups)
 
 
-def _of_repeat(record: Record) -> Iterator[Problem]:
+def _of_repeat(record: Record, other: Record | None) -> Iterator[Problem]:
     which = record.case.id.removeprefix(record.case.variant).lstrip("-")
-    return (Problem(f"{which}: {problem.reason}", problem.spares) for problem in judge(record))
+    return (Problem(f"{which}: {problem.reason}", problem.spares) for problem in judge(record, other))
 
 
 def drift(times_ns: Sequence[int], tolerance: float, period: int = 1) -> float | None:
@@ -133,21 +153,20 @@ def _unsettled(record: Record, latency: Samples) -> Problem | None:
 def _latency_drift(record: Record, latency: Samples) -> Problem | None:
     alike = record.case.image_shape is not None or record.observed is None
     period = 1 if alike or record.observed is None else record.observed.pool_batches
-    return _drifting(record, "latency", OF_LATENCY, drift(latency.times_ns, record.case.settle_tolerance, period))
+    return _drifting("latency", OF_LATENCY, drift(latency.times_ns, record.case.settle_tolerance, period))
 
 
 def _compute_drift(record: Record, latency: Samples) -> Problem | None:
     times = record.compute.times_ns if record.compute is not None else ()
-    return _drifting(record, "compute", OF_COMPUTE, drift(times, record.case.settle_tolerance))
+    return _drifting("compute", OF_COMPUTE, drift(times, record.case.settle_tolerance))
 
 
-def _drifting(record: Record, loop: str, touched: frozenset[str], change: float | None) -> Problem | None:
-    """Speed-ups of blocks measured in turn do not come from these loops."""
+def _drifting(loop: str, touched: frozenset[str], change: float | None) -> Problem | None:
     if change is None:
         return None
     way = "above" if change > 0 else "below"
     reason = f"{loop} drifts: the last third's median is {100 * abs(change):.1f} % {way} the first's"
-    return Problem(reason, frozenset(METRICS) - (touched - frozenset(SPEEDUPS) if record.blocks else touched))
+    return Problem(reason, frozenset(METRICS) - touched, of_loops=True)
 
 
 def _few_samples(record: Record, latency: Samples) -> Problem | None:

@@ -48,10 +48,10 @@ def _doubt(names: set[str], record: Record, native: Record | None) -> str | None
     """The first problem, of the case or of the native one, that touches a statistic of these."""
     own = {name for name in names if not name.startswith("native.")}
     others = {name.removeprefix("native.") for name in names - own} | own & RELATIVE
-    for problem in judge(record):
+    for problem in judge(record, native):
         if own - problem.spares:
             return problem.reason
-    for problem in () if native is None or not others else judge(native):
+    for problem in () if native is None or not others else judge(native, record):
         if others - problem.spares:
             return f"native: {problem.reason}"
     return None

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.blocks import Block, Turn
 from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Observations, Record, Samples
 from bench.statistics.bounds import Array
@@ -321,6 +322,29 @@ def test_a_drift_touches_what_comes_of_its_loop_alone() -> None:
     loop = {"avg", "median", "min", "max", "p90", "p95", "p99"}
     assert set(METRICS) - latency.spares == {f"{name}_latency_ms" for name in loop} | {"avg_throughput_fps", "speedup"}
     assert set(METRICS) - compute.spares == {"compute_ms", "compute_speedup"}
+
+
+def test_a_drift_spares_only_the_speed_up_that_blocks_gave() -> None:
+    """Of a run in two sittings the native case's blocks are of other rounds: the speed-up is then of the loops."""
+    turns = (Turn(round=n, place=0, samples=5) for n in range(12))
+    blocks = tuple(
+        Block(turn=turn, began_ns=0, latency_ns=(10**7,) * 5, compute_ns=(10**7,) * 5, pipelined_ns=5 * 10**7)
+        for turn in turns
+    )
+    drifting = INVALID["latency drifts"][0].model_copy(update={"blocks": blocks, "sitting": 2})
+    beside, before = (make_record(blocks=blocks, sitting=sitting) for sitting in (2, 1))
+    for native, is_touched in ((beside, False), (before, True)):
+        (problem,) = judge(drifting, native)
+        assert ("speedup" not in problem.spares) == is_touched
+        (check,) = check_all(["speedup > 0"], [native, drifting])
+        assert check.outcome == ("inconclusive" if is_touched else "passed")
+    throttled = Telemetry(windows=(Window(name="measure", begin_s=0, end_s=9, readings=90, throttled=1.0,
+                                          event_reasons={"hw_slowdown": 0.1}),))  # fmt: skip
+    for native, is_touched in ((beside, False), (before, True)):
+        found = judge(
+            native.model_copy(update={"telemetry": throttled, "telemetry_in_turn": Telemetry(readings=9)}), drifting
+        )
+        assert any("speedup" not in problem.spares for problem in found) == is_touched
 
 
 def test_the_exit_code_of_an_invalid_run_is_that_of_inconclusive() -> None:

@@ -146,11 +146,11 @@ def _doubts(record: Record, native: Record | None, values: Mapping[str, object])
     doubts: dict[str, str] = {}
     if len({_hardware(each) for each in processes(record)}) > 1:
         doubts |= dict.fromkeys(values, "its processes ran on different hardware")
-    for problem in judge(record):
+    for problem in judge(record, native):
         for name in values:
             if name in METRICS and name not in problem.spares:
                 doubts.setdefault(name, problem.reason)
-    for problem in () if native is None or native is record else judge(native):
+    for problem in () if native is None or native is record else judge(native, record):
         for name in RELATIVE & values.keys() - problem.spares:
             doubts.setdefault(name, f"native: {problem.reason}")
     return doubts

@@ -137,8 +137,8 @@ def _alike(native: Record | None, record: Record) -> Record | None:
 
 
 def _column(label: str, record: Record, native: Record | None, broken: str | None) -> Column:
-    found = judge(record)
-    return Column(label, record, summarize(record, native), broken, native, found, doubtful(found, native))
+    found = judge(record, native)
+    return Column(label, record, summarize(record, native), broken, native, found, doubtful(found, record, native))
 
 
 def _rows(columns: Sequence[Column]) -> Iterator[Row]:

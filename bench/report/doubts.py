@@ -14,9 +14,9 @@ def difference_to_native(name: str) -> str:
     return f"{name} - native"
 
 
-def doubtful(problems: Sequence[Problem], native: Record | None) -> frozenset[str]:
+def doubtful(problems: Sequence[Problem], record: Record, native: Record | None) -> frozenset[str]:
     """The statistics that a case's problems touch, and the relative ones that the native case's touch."""
-    own, theirs = _touched(problems), _touched(judge(native) if native is not None else ())
+    own, theirs = _touched(problems), _touched(judge(native, record) if native is not None else ())
     relative = theirs & RELATIVE
     differences = {difference_to_native(name) for name in ACCURACY_METRICS if name in own | theirs}
     return frozenset(own | relative | differences)
