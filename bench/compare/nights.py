@@ -26,6 +26,7 @@ from bench.history.answers import Night
 from bench.history.index import Index
 from bench.history.measured import Measurement, Run
 from bench.history.series import WRAPPED, covariate_differences
+from bench.report.words import counted
 from bench.sections.compare import CompareSection
 
 FEWEST = 3  # nights that have a spread
@@ -256,8 +257,11 @@ def _with_golden(
         replace(row, note=f"against the golden run {golden.name}") for row in against.rows
         if row.outcome == "regressed" and row.old is not None and not within(row)
     ]  # fmt: skip
-    compared = sum(1 for row in against.rows if row.metric)
+    untold = [row for row in against.rows if row.outcome == "inconclusive"]
+    compared = sum(1 for row in against.rows if row.metric and row not in untold)
     remark = f"Golden run: {golden.name}, {compared} statistics compared, {len(drifted)} worse."
+    if untold:
+        remark += f" Not to be told: {counted(len(untold), 'row', 'rows')}; the first: {untold[0].note}."
     return replace(
         comparison, rows=(*comparison.rows, *drifted), remarks=(*comparison.remarks, remark),
         baseline=f"{comparison.baseline}, and the golden run",

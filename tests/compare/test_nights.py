@@ -166,6 +166,14 @@ def test_slow_drift_shows_against_the_golden_run(tmp_path: Path) -> None:
     assert found.flagged == ((drifted.series, METRIC),)
 
 
+def test_a_golden_run_that_is_not_valid_is_not_said_to_be_compared_with(tmp_path: Path) -> None:
+    drifting = make_samples([10.0 * (1 + 0.01 * n) for n in range(100)])
+    golden = write_night(tmp_path, 0, [night_record(10.0, latency=drifting)])
+    write_nights(tmp_path, noise(21), first=1)
+    (remark,) = (each for each in tonight(tmp_path, golden=golden).remarks if each.startswith("Golden run"))
+    assert ", 0 statistics compared, 0 worse. Not to be told: 1 row; the first: not valid: the baseline" in remark
+
+
 def test_a_vanished_case_is_broken(tmp_path: Path) -> None:
     for n in range(10):
         write_night(tmp_path, n, [night_record(10.0), night_record(20.0, "native")])
