@@ -25,6 +25,7 @@ from bench.graphs.edits import apply
 from bench.graphs.frozen import Frozen, freeze, reason, save, write_graph
 from bench.graphs.graphdef import read_frozen
 from bench.graphs.keras import export_application, save_keras
+from bench.graphs.nodes import rename_functions
 from bench.graphs.once import once
 from bench.graphs.savedmodel import SERVING_SIGNATURE
 
@@ -70,6 +71,7 @@ def _edit(frozen: Frozen, edits: Edits, target: Path) -> None:
     counts = apply(frozen.graph, edits)
     if before is not None:
         _refuse_other_batches(frozen, before, edits)
+    rename_functions(frozen.graph, "_edited")  # this process knows those of the model as it was
     save(frozen, target)
     (target / COUNTS).write_text(json.dumps(counts), encoding="utf-8")
 

@@ -84,6 +84,29 @@ def bodies(graph: Any) -> Iterator[Body]:
         yield Body(function.node_def, function)
 
 
+def rename_functions(graph: Any, suffix: str) -> None:
+    """Give all functions of the library other names, wherever they are called: TensorFlow takes no two of one name."""
+    names = {function.signature.name: f"{function.signature.name}{suffix}" for function in graph.library.function}
+    for body in bodies(graph):
+        for node in body.nodes:
+            node.op = names.get(node.op, node.op)
+            _rename_called(node.attr, names)
+    for function in graph.library.function:
+        function.signature.name = names[function.signature.name]
+    for gradient in graph.library.gradient:
+        gradient.function_name = names.get(gradient.function_name, gradient.function_name)
+        gradient.gradient_func = names.get(gradient.gradient_func, gradient.gradient_func)
+
+
+def _rename_called(attributes: Any, names: Mapping[str, str]) -> None:
+    for attribute in attributes.values():
+        kind = attribute.WhichOneof("value")
+        called = [attribute.func] if kind == "func" else attribute.list.func if kind == "list" else ()
+        for function in called:
+            function.name = names.get(function.name, function.name)
+            _rename_called(function.attr, names)
+
+
 def source(reference: str) -> str:
     """The node that a reference to an output, or a control edge, names."""
     return reference.lstrip("^").partition(":")[0]

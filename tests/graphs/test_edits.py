@@ -195,6 +195,21 @@ def test_functions_in_the_library_are_edited_too() -> None:
     np.testing.assert_allclose(edited, function(tf.constant(values)).numpy(), rtol=1e-6)
 
 
+def test_a_model_is_edited_inside_its_loops_and_branches(edit: Edit, tmp_path: Path) -> None:
+    """As a detector of TensorFlow 2 has its suppression within map_fn."""
+
+    def each(x: Any) -> Any:
+        return tf.cond(tf.reduce_sum(x) > 0, lambda: tf.nn.relu6(x * 1.5), lambda: tf.nn.relu6(-x))
+
+    spec = tf.TensorSpec((None, 8, 8, 3), tf.float32, name="image_tensor")
+    serve = tf.function(lambda image_tensor: {"y": tf.map_fn(each, image_tensor)}, [spec], autograph=False)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "own"), signatures={"serving_default": serve})
+    saved, counts = edit(tmp_path / "own", replace_relu6=True)
+    assert counts == {"replace_relu6": 2}
+    assert "Relu6" not in {node.op for node in nodes(saved)}
+    assert_same(tmp_path / "own", saved)
+
+
 @pytest.mark.skipif(not MODELS.is_dir(), reason="the real models are not there: ../shared/data")
 @pytest.mark.parametrize(
     ("model", "name", "relus", "pixels"),
