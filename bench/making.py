@@ -16,6 +16,7 @@ from bench.backends.manifest import content_sha256
 from bench.case import Case, Model
 from bench.catalog.lookup import cache_dir
 from bench.errors import ModelError
+from bench.graphs.once import VERSION
 from bench.store import replace_atomic
 
 MAKE = ("-m", "bench.graphs.make")
@@ -44,8 +45,8 @@ def saved_model(case: Case) -> Made:
 
 
 def _request_digest(request: dict[str, Any], case: Case) -> str:
-    """Tells apart what is asked for, the content of what it is made of, and TensorFlow's versions."""
-    parts = [request, tensorflow_version(), [content_sha256(file) for file in _files(case.model)]]
+    """Tells apart what is asked for, the content of what it is made of, and the versions of what makes it."""
+    parts = [VERSION, request, tensorflow_version(), [content_sha256(file) for file in _files(case.model)]]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

@@ -212,3 +212,7 @@ def test_the_same_model_is_not_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "made").rmdir()
     making.saved_model(case)
     assert len(asked) == 3
+    (tmp_path / "made").mkdir()
+    monkeypatch.setattr(making, "VERSION", 0)
+    making.saved_model(case)
+    assert len(asked) == 4

@@ -26,10 +26,9 @@ from bench.graphs.frozen import Frozen, freeze, reason, save, write_graph
 from bench.graphs.graphdef import read_frozen
 from bench.graphs.keras import export_application, save_keras
 from bench.graphs.nodes import rename_functions
-from bench.graphs.once import once
+from bench.graphs.once import VERSION, once
 from bench.graphs.savedmodel import SERVING_SIGNATURE
 
-VERSION = 1  # of what is made: one more where the same request is to give another SavedModel
 COUNTS = "edits.json"
 Made = tuple[Path, dict[str, int] | None]  # the SavedModel, and how often each edit was made
 

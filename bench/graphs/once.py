@@ -8,6 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
+VERSION = 2  # of what is made: one more where the same request is to give another SavedModel
+
 
 def once(target: Path, build: Callable[[Path], None]) -> Path:
     """The folder, which `build` makes where it is not there yet; never seen half made."""

@@ -50,9 +50,16 @@ def unread_on_weights(graph: Any) -> tuple[str, ...]:
 
 
 def multiplied(body: Body) -> Iterator[tuple[Node, int, int]]:
-    """The nodes that multiply, and which of their inputs is what is multiplied, and which the weights."""
+    """The nodes that multiply, and which of their inputs is what is multiplied, and which the weights.
+
+    A product of matrices may have its weights first.
+    """
     for node in body.of(*MULTIPLIERS):
-        yield node, *DATA_INPUTS.get(node.op, (0, 1))
+        data, weights = DATA_INPUTS.get(node.op, (0, 1))
+        computed = [body.constant(node.input[place]) is None for place in (data, weights)]
+        if node.op not in CONVOLUTIONS and computed == [False, True]:
+            data, weights = weights, data
+        yield node, data, weights
 
 
 def _name(body: Body, reference: str) -> str:

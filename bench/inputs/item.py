@@ -36,9 +36,9 @@ class Item:
         return self.path.stat().st_size if self.span is None else self.span[1] - self.span[0]
 
     def content(self) -> bytes:
-        """The encoded image; of a synthetic one, its number."""
+        """The encoded image; of a synthetic one, its number, and the statistics that it is drawn to."""
         if self.path is None:
-            return str(self.id).encode()
+            return (f"{self.id}" if self.statistics is None else f"{self.id} {self.statistics}").encode()
         if self.span is None:
             return self.path.read_bytes()
         with self.path.open("rb") as file:

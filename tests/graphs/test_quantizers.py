@@ -12,6 +12,7 @@ tf = pytest.importorskip("tensorflow")
 
 from bench.case import Edits, Model  # noqa: E402
 from bench.graphs import edits as graph_edits  # noqa: E402
+from bench.graphs.frozen import frozen_graph  # noqa: E402
 from bench.graphs.make import make  # noqa: E402
 from bench.graphs.nodes import bodies  # noqa: E402
 from bench.graphs.quantizers import ARGS, V2, V3, V4, VARS  # noqa: E402
@@ -115,6 +116,39 @@ def test_weights_get_a_range_where_activations_alone_have_one(tmp_path: Path, op
     wanted = small.infer(edited(tmp_path / "rounded", network, spec)[0], {"x": pixels})["y"]
     np.testing.assert_allclose(found["y"], wanted, atol=0.02)
     assert np.abs(found["y"] - own["y"]).max() > 0.03
+
+
+def weights(*shape: int) -> Any:
+    return tf.constant(np.random.default_rng(3).normal(0, 2, shape), tf.float32)
+
+
+MULTIPLIED = {
+    "depthwise": lambda x: tf.nn.depthwise_conv2d(x, weights(3, 3, 3, 2), [1, 1, 1, 1], "SAME"),
+    "transposed": lambda x: tf.nn.conv2d_transpose(x, weights(2, 2, 5, 3), [2, 16, 16, 5], 2),
+    "of three dimensions": lambda x: tf.nn.conv3d(tf.expand_dims(x, 1), weights(1, 2, 2, 3, 4), [1] * 5, "SAME"),
+    "behind identity": lambda x: tf.nn.conv2d(x, tf.identity(weights(3, 3, 3, 4)), 1, "SAME"),
+    "product": lambda x: tf.matmul(tf.reshape(x, [-1, 3]), weights(4, 3), transpose_b=True),
+    "product of its weights": lambda x: tf.matmul(weights(4, 3), tf.reshape(x, [-1, 3]), transpose_b=True),
+    "batched product": lambda x: tf.matmul(tf.reshape(x, [1, -1, 3]), weights(1, 3, 4)),
+    "batched product of its weights": lambda x: tf.matmul(weights(1, 4, 3), tf.reshape(x, [1, 3, -1])),
+    "in a loop": lambda x: tf.while_loop(lambda i, _: i < 2, lambda i, y: (i + 1, looped(y)), [0, x])[1],
+}  # fmt: skip
+
+
+def looped(values: Any) -> Any:
+    return tf.nn.conv2d(quantize(values, V2), weights(1, 1, 3, 3), 1, "SAME")
+
+
+@pytest.mark.parametrize("kind", MULTIPLIED)
+def test_weights_get_a_range_whatever_they_multiply(tmp_path: Path, kind: str) -> None:
+    spec = tf.TensorSpec((2, 8, 8, 3), tf.float32, name="x")
+    network = lambda x: {"y": MULTIPLIED[kind](quantize(x, V2))}  # noqa: E731
+    before, after, counts = edited(tmp_path, network, spec, quantize_weights=True)
+    assert counts["quantize_weights"] == 1
+    assert missing_ranges(frozen_graph(after, tuple(SERVING_TAGS), "serving_default")) == ()
+    pixels = {"x": np.random.default_rng(2).uniform(-5, 5, (2, 8, 8, 3)).astype(np.float32)}
+    own, found = (small.infer(path, pixels)["y"] for path in (before, after))
+    assert 0 < np.abs(found - own).max() < 0.03 * np.abs(own).max()
 
 
 @pytest.mark.parametrize("op", [V3, V4, VARS, ARGS])

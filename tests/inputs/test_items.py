@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.case import Dataset
 from bench.errors import DataError
+from bench.inputs.cases import items_sha256
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
 
@@ -104,6 +105,14 @@ def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> N
 def test_synthetic_items_are_as_many_as_asked_for() -> None:
     items = list_items(Dataset(name="synthetic", format="synthetic"), 3)
     assert items == (Item(0, None), Item(1, None), Item(2, None))
+
+
+def test_what_synthetic_images_are_drawn_to_is_part_of_their_hash() -> None:
+    """By it calibration tables are kept."""
+    plain = Dataset(name="synthetic", format="synthetic")
+    drawn = plain.model_copy(update={"mean": (1.0, 2.0, 3.0), "deviation": (4.0, 5.0, 6.0)})
+    other = drawn.model_copy(update={"deviation": (4.0, 5.0, 7.0)})
+    assert len({items_sha256(list_items(dataset, 3)) for dataset in (plain, drawn, other)}) == 3
 
 
 @given(st.integers(0, 40), st.integers(1, 50), st.integers(0, 9))
