@@ -284,13 +284,19 @@ def _stopped(kind: FailureKind, watched: Watched, message: str) -> Failure:
 
 
 def _tail(log_path: Path) -> str:
-    with log_path.open("rb") as log:
+    """The log's end; none where it is gone, of which a note tells."""
+    with contextlib.suppress(OSError), log_path.open("rb") as log:
         log.seek(max(0, log_path.stat().st_size - LOG_TAIL_BYTES))
         return log.read().decode(errors="replace")
+    return ""
 
 
 def _notes(log_path: Path, conversion: Mapping[str, Any] | None) -> tuple[str, ...]:
     """What TF-TRT says of engines that were not built or did not run: now, and when a cached conversion was made."""
     earlier = conversion["build_warnings"] if conversion is not None else ()
-    with log_path.open(encoding="utf-8", errors="replace") as log:  # line by line, for size
-        return tuple(dict.fromkeys((*earlier, *missing_engines(log))))
+    try:
+        with log_path.open(encoding="utf-8", errors="replace") as log:  # line by line, for size
+            found = missing_engines(log)
+    except OSError as error:  # what was measured stands without it
+        found = (f"the log cannot be read: {error.strerror}",)
+    return tuple(dict.fromkeys((*earlier, *found)))

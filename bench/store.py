@@ -61,7 +61,15 @@ def replace_atomic(path: Path, data: bytes) -> None:
 
 
 def save_record(run: Path, record: Record, again: bool = False) -> None:
-    """Keep one case's record; `again`, in place of what the same run knew of it before."""
+    """Keep one case's record; `again`, in place of what the same run knew of it before.
+
+    In a folder that went meanwhile, a StoreError: made anew, it would lack what was kept in it.
+    """
+    if not run.is_dir():
+        raise StoreError(
+            f"{run}: it is gone, with what was kept in it, and {record.case.id} cannot be kept there; where it was "
+            "moved, --resume goes on with it"
+        )
     write = replace_atomic if again else write_atomic
     write(run / f"{record.case.id}.json", record.model_dump_json().encode())
 

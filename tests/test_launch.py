@@ -171,6 +171,20 @@ def test_what_was_finished_before_a_crash_is_kept(run_with: Callable[..., Record
     assert [phase.name for phase in record.phases] == ["prepare", "first inference", "warm-up"]
 
 
+@pytest.mark.parametrize("do", ["pause", "segfault"])
+def test_what_was_measured_is_kept_though_its_log_is_gone(
+    run_with: Callable[..., Record], tmp_path: Path, do: str
+) -> None:
+    def listen(phase: str, done: int, total: int) -> None:
+        if phase == "measure":
+            (tmp_path / "log").unlink(missing_ok=True)
+
+    record = run_with("stage", do, listen)
+    assert record.latency is not None
+    assert record.notes == ("the log cannot be read: No such file or directory",)
+    assert (record.failure is None) == (do == "pause")
+
+
 def test_a_worker_that_ends_well_has_no_failure(tmp_path: Path) -> None:
     record = run_worker(null_case(), tmp_path / "log", lambda *_: None)
     assert record.failure is None

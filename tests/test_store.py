@@ -76,6 +76,12 @@ def test_a_run_whose_name_is_taken_is_refused(tmp_path: Path, monkeypatch: pytes
         create_run(tmp_path, "suite")
 
 
+def test_a_run_whose_folder_went_is_not_begun_anew(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"run: it is gone, with what was kept in it, and .* cannot be kept"):
+        save_record(tmp_path / "run", make_record())
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_file_that_exists_is_never_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_atomic(path, b"first")
