@@ -85,21 +85,6 @@ class Profile(Part):
         return self.wall_ns - self.gpu_ns
 
     @property
-    def kernel_share(self) -> float | None:
-        """Of the wall time; with copy_share and dispatch_share it makes 1."""
-        return _share(self.kernel_ns, self.wall_ns)
-
-    @property
-    def copy_share(self) -> float | None:
-        """Of the wall time, in copies and no kernel."""
-        return _share(self.copy_ns, self.wall_ns)
-
-    @property
-    def dispatch_share(self) -> float | None:
-        """Of the wall time."""
-        return _share(self.dispatch_ns, self.wall_ns)
-
-    @property
     def gpu_share(self) -> float | None:
         """Of the wall time, in kernels or copies."""
         return _share(self.gpu_ns, self.wall_ns)

@@ -181,13 +181,6 @@ def uses_gpu(case: Case) -> bool:
     return case.optimization.backend in ON_GPU
 
 
-def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
-    """The record of a case that ran in a process of its own; on Ctrl-C the worker is stopped and the record says so."""
-    worker = Worker(case, log_path, listen)
-    worker.run()
-    return worker.end()
-
-
 def _open_log(log_path: Path) -> IO[bytes]:
     try:
         return log_path.open("wb")

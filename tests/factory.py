@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from bench.case import Case, Dataset, Model, Optimization
+from bench.launch import Listener, Worker
 from bench.record import Environment, Gpu, Record, Samples
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+
+def run_worker(case: Case, log_path: Path, listen: Listener) -> Record:
+    """The record of a case that ran in a process of its own."""
+    worker = Worker(case, log_path, listen)
+    worker.run()
+    return worker.end()
 
 
 def make_optimization(precision: str = "native", backend: str | None = None, **changes: Any) -> Optimization:

@@ -25,12 +25,11 @@ from bench import launch
 from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion
 from bench.errors import DataError
-from bench.launch import run_worker
 from bench.preflight import make_ready
 from bench.record import Record
 from bench.sections.config import BenchmarkSection
 from bench.suite import Suite
-from tests.factory import make_case
+from tests.factory import make_case, run_worker
 from tests.faults import ROOT, TF_TRT_WARNING, inject
 
 SYNTHETIC = Dataset(name="synthetic", format="synthetic")

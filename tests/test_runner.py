@@ -22,14 +22,13 @@ from bench.backends.null import NullBackend, NullSession
 from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion, Profile
 from bench.errors import ConversionError, ModelError
-from bench.launch import run_worker
 from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
 from bench.runner import run_case
 from bench.statistics.summary import summarize
 from bench.verdict import broken_because, verdict
-from tests.factory import make_case, make_optimization, make_record
+from tests.factory import make_case, make_optimization, make_record, run_worker
 from tests.measure.simulated import MS
 
 SIDE = 4

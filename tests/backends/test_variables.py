@@ -9,8 +9,7 @@ import pytest
 
 from bench.backends.variables import worker_variables
 from bench.case import Edits
-from bench.launch import run_worker
-from tests.factory import make_case, make_optimization
+from tests.factory import make_case, make_optimization, run_worker
 
 
 def trt(**changes: Any) -> dict[str, str]:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bench.graphs.report import builds
-from bench.launch import run_worker
 from bench.record import Record
 from bench.statistics.summary import summarize
 from bench.verdict import broken_because
+from tests.factory import run_worker
 
 Ran = tuple[int, Record, Path]
 CONVERTING = {"convert", "calibrate", "build", "save"}

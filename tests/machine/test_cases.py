@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bench.launch import run_worker
 from bench.machine.observe import Observer
 from bench.progress import Progress
 from bench.record import Record
 from bench.running import Running
 from bench.sitting import Sitting
 from bench.telemetry import Telemetry, problems
-from tests.factory import make_case
+from tests.factory import make_case, run_worker
 from tests.fake_nvml import GIB
 from tests.faults import fake_gpu, inject
 from tests.test_launch import null_case, only_run, started, write_config
