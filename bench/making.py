@@ -16,7 +16,7 @@ from bench.backends.manifest import content_sha256
 from bench.case import Case, Model
 from bench.catalog.lookup import cache_dir
 from bench.errors import ModelError
-from bench.graphs.once import VERSION
+from bench.graphs.once import VERSION, is_whole
 from bench.store import replace_atomic
 
 MAKE = ("-m", "bench.graphs.make")
@@ -58,10 +58,10 @@ def _files(model: Model) -> list[Path]:
 
 
 def _noted(note: Path) -> dict[str, Any] | None:
-    """The answer to the same request, where what was made is still there: importing TensorFlow takes seconds."""
+    """The answer to the same request, where what was made is still there whole: importing TensorFlow takes seconds."""
     try:
         answer: dict[str, Any] = json.loads(note.read_text(encoding="utf-8"))
-        return answer if Path(answer["path"]).is_dir() else None
+        return answer if is_whole(Path(answer["path"])) else None
     except (OSError, ValueError, KeyError):  # not there, or damaged: it is made anew
         return None
 

@@ -15,6 +15,7 @@ import pytest
 from bench import making
 from bench.case import Edits, Model
 from bench.errors import ConfigError, ModelError
+from bench.graphs.once import once
 from bench.record import Record, read_record
 from bench.suite import load_suite
 from tests.configs import GONE, ROOT, make_config
@@ -192,14 +193,19 @@ def test_one_file_does_not_hold_several_models() -> None:
     assert resolve({"matrix": {"benchmark_config.batch_size": [1, 2]}}, model_name="resnet50", output_path="a.pb")
 
 
+def write_saved_model(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"two")
+
+
 def test_the_same_model_is_not_asked_for_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "made").mkdir()
     (tmp_path / "a.pb").write_bytes(b"one")
     asked: list[str] = []
 
     def answer(request: str) -> dict[str, Any]:
         asked.append(request)
+        once(tmp_path / "made", write_saved_model)
         return {"path": str(tmp_path / "made"), "edits": None}
 
     monkeypatch.setattr(making, "_ask", answer)
@@ -209,10 +215,10 @@ def test_the_same_model_is_not_asked_for_twice(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "a.pb").write_bytes(b"two")
     making.saved_model(case)
     assert len(asked) == 2
-    (tmp_path / "made").rmdir()
+    (tmp_path / "made" / "saved_model.pb").write_bytes(b"tw")
     making.saved_model(case)
     assert len(asked) == 3
-    (tmp_path / "made").mkdir()
+    assert (tmp_path / "made" / "saved_model.pb").read_bytes() == b"two"
     monkeypatch.setattr(making, "VERSION", 0)
     making.saved_model(case)
     assert len(asked) == 4

@@ -59,7 +59,8 @@ def test_a_model_is_built_once_a_folder(exported: Path) -> None:
     before = (exported / "saved_model.pb").stat().st_mtime_ns
     assert export_application("MobileNet", {}, SHAPE, 0, exported.parent) == exported
     assert (exported / "saved_model.pb").stat().st_mtime_ns == before
-    assert sorted(p.name for p in exported.parent.iterdir()) == [exported.name, f"{exported.name}.lock"]
+    beside = [f"{exported.name}{suffix}" for suffix in (".lock", ".sha256")]
+    assert sorted(p.name for p in exported.parent.iterdir()) == [exported.name, *beside]
 
 
 @pytest.mark.parametrize("name", ["MobileNt", "mobilenet", ""])

@@ -203,6 +203,15 @@ def test_content_and_parameters_decide_what_is_made_anew(tmp_path: Path) -> None
     assert not list(cache.glob("*.partial"))
 
 
+def test_what_is_damaged_in_the_cache_is_made_anew(tmp_path: Path) -> None:
+    cache, path = tmp_path / "cache", two(tmp_path / "two.pb")
+    model = own(path, "frozen_graph", input_names=("left", "right"), output_names=("sum",))
+    saved = made(model, cache) / "saved_model.pb"
+    saved.write_bytes(saved.read_bytes()[:100])
+    fed = {"left": np.ones((1, 4), np.float32), "right": np.ones((1, 4), np.float32)}
+    np.testing.assert_array_equal(small.infer(made(model, cache), fed)["sum"], np.full((1, 4), 2))
+
+
 def test_the_frozen_graph_that_is_written_is_a_model_again(tmp_path: Path) -> None:
     source = small.write_detector(tmp_path / "detector")
     target = tmp_path / "new" / "frozen.pb"
