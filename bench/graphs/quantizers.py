@@ -20,7 +20,8 @@ def replace_quantizers(body: Body) -> int:
 
     V3 and V4 stay the same but for the gradient. The range of the others becomes symmetric, as TensorRT's are: 127
     steps to its larger end, behind a clip where it was not symmetric. Of a narrow range that was, as it is for weights,
-    nothing changes but ties in rounding. What has other than 8 bits, or bits or a range that is computed, stays.
+    nothing changes but ties in rounding. What has other than 8 bits, or bits or a range that is computed, stays; so
+    does a range that does not hold 0, which FakeQuant moves until it does.
     """
     found = [node for node in body.of(*MADE) if MADE[node.op](body, node)]
     for node in found:
@@ -72,16 +73,19 @@ def _from_vars(body: Body, node: Node) -> bool:
     low, high = (body.constant(reference) for reference in node.input[1:3])
     if low is None or high is None or _bits(node) != BITS:
         return False
-    _make_symmetric(body, node, float(value(low)), float(value(high)))
+    ends = float(value(low)), float(value(high))
+    if not ends[0] <= 0 <= ends[1]:
+        return False
+    _make_symmetric(body, node, *ends)
     return True
 
 
 def _from_args(body: Body, node: Node) -> bool:
-    if _bits(node) != BITS:
+    limits = {name: node.attr[name].f if name in node.attr else limit for name, limit in DEFAULT_ARGS.items()}
+    if _bits(node) != BITS or not limits["min"] <= 0 <= limits["max"]:
         return False
     edges = list(node.input[1:])
     del node.input[1:]
-    limits = {name: node.attr[name].f if name in node.attr else limit for name, limit in DEFAULT_ARGS.items()}
     for name, limit in limits.items():
         node.input.append(body.add_constant(f"{node.name}/{name}", limit, FLOAT, node))
         node.attr.pop(name, None)

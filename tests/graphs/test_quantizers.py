@@ -77,6 +77,13 @@ def test_what_has_other_than_8_bits_stays(tmp_path: Path, op: str) -> None:
     np.testing.assert_array_equal(found, wanted)
 
 
+@pytest.mark.parametrize("op", [VARS, ARGS])
+def test_a_range_that_does_not_hold_0_stays(tmp_path: Path, op: str) -> None:
+    wanted, found, counts = of_values(tmp_path, op, low=1.0)
+    assert counts == {"replace_quantizers": 0}
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("op", [V3, V4, VARS, ARGS])
 def test_weights_are_then_what_tf_trt_converts(tmp_path: Path, op: str) -> None:
     kernel = tf.constant(np.random.default_rng(1).normal(0, 2, (3, 3, 3, 8)), tf.float32)
