@@ -77,7 +77,7 @@ def _expand_relu6(body: Body, node: Node) -> None:
     name, dtype = node.name, node.attr["T"].type
 
     def add(suffix: str, op: str, inputs: Iterable[str]) -> Node:
-        new = body.nodes.add(name=f"{name}/{suffix}", op=op, device=node.device, input=inputs)
+        new = body.add(f"{name}/{suffix}", op, inputs, node.device)
         new.attr["T"].type = dtype
         return new
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,10 @@ class Body:
     @cached_property
     def by_name(self) -> dict[str, Node]:
         return {node.name: node for node in self.nodes}
+
+    @cached_property
+    def _taken(self) -> set[str]:
+        return {node.name for node in self.nodes}
 
     @cached_property
     def has_frames(self) -> bool:
@@ -47,14 +52,21 @@ class Body:
         for key, reference in self.function.ret.items():
             self.function.ret[key] = renamed.get(reference, reference)
 
+    def add(self, name: str, op: str, inputs: Iterable[str] = (), device: str = "") -> Node:
+        """A new node, of that name or, where it is taken, the next one."""
+        numbered = (name if number == 0 else f"{name}_{number}" for number in count())
+        free = next(each for each in numbered if each not in self._taken)
+        self._taken.add(free)
+        return self.nodes.add(name=free, op=op, device=device, input=inputs)
+
     def add_constant(self, name: str, values: Any, dtype: int, beside: Node) -> str:
         """A constant, which lives where and whenever the node `beside` does; gives the reference to it."""
-        new = self.nodes.add(name=name, op="Const", device=beside.device)
+        new = self.add(name, "Const", device=beside.device)
         new.attr["dtype"].type = dtype
         new.attr["value"].tensor.CopyFrom(tensor_proto(values, dtype))
         if self.has_frames:
             new.input.append(f"^{source(beside.input[0])}")
-        return self.reference(name, "output")
+        return self.reference(new.name, "output")
 
     def constant(self, reference: str) -> Node | None:
         """The constant behind a reference; None where it is computed."""
@@ -68,8 +80,8 @@ class Body:
         old = self.constant(node.input[index])
         if old is None:
             return False
-        new = self.nodes.add(name=f"{node.name}/{suffix}", op="Const", device=old.device)
-        new.input.extend(edge for edge in old.input if edge.startswith("^"))
+        edges = [edge for edge in old.input if edge.startswith("^")]
+        new = self.add(f"{node.name}/{suffix}", "Const", edges, old.device)
         new.attr["dtype"].CopyFrom(old.attr["dtype"])
         new.attr["value"].tensor.CopyFrom(tensor_proto(values, old.attr["dtype"].type))
         node.input[index] = self.reference(new.name, "output")

@@ -47,10 +47,10 @@ def _add_quantizer(body: Body, node: Node, tensor: str, limit: float) -> str:
     """A range of a tensor that enters a node, for this node alone; gives the reference to what comes out."""
     name = f"{node.name}/quantized_weights"
     ends = [body.add_constant(f"{name}/{end}", sign * limit, FLOAT, node) for end, sign in (("min", -1), ("max", 1))]
-    new = body.nodes.add(name=name, op=V2, device=node.device, input=[tensor, *ends])
+    new = body.add(name, V2, [tensor, *ends], node.device)
     new.attr["narrow_range"].b = True
     _set_symmetric(new)
-    return body.reference(name, "output")
+    return body.reference(new.name, "output")
 
 
 def _from_v4(_: Body, node: Node) -> bool:
@@ -97,7 +97,7 @@ def _from_args(body: Body, node: Node) -> bool:
 def _make_symmetric(body: Body, node: Node, low: float, high: float) -> None:
     """Of a FakeQuant with its range as inputs: what QuantizeAndDequantizeV2 needs, behind a clip where that must be."""
     if abs(low + high) > SYMMETRIC * max(-low, high):
-        clip = body.nodes.add(name=f"{node.name}/clip", op="ClipByValue", device=node.device, input=node.input[:3])
+        clip = body.add(f"{node.name}/clip", "ClipByValue", node.input[:3], node.device)
         clip.attr["T"].type = FLOAT
         node.input[0] = body.reference(clip.name, "output")
     _set_symmetric(node)

@@ -195,6 +195,19 @@ def test_functions_in_the_library_are_edited_too() -> None:
     np.testing.assert_allclose(edited, function(tf.constant(values)).numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("taken", ["low", "six"])
+def test_names_that_are_taken_are_left_to_those_who_have_them(edit: Edit, tmp_path: Path, taken: str) -> None:
+    def network(image_tensor: Any) -> dict[str, Any]:
+        return {"y": tf.identity(tf.nn.relu6(image_tensor, name="relu"), name=f"relu/{taken}")}
+
+    spec = tf.TensorSpec((None, 8, 8, 3), tf.float32, name="image_tensor")
+    serve = tf.function(network, [spec], autograph=False)
+    tf.saved_model.save(tf.Module(), str(tmp_path / "own"), signatures={"serving_default": serve})
+    saved, counts = edit(tmp_path / "own", replace_relu6=True)
+    assert counts == {"replace_relu6": 1}
+    assert_same(tmp_path / "own", saved)
+
+
 def test_a_model_is_edited_inside_its_loops_and_branches(edit: Edit, tmp_path: Path) -> None:
     """As a detector of TensorFlow 2 has its suppression within map_fn."""
 
