@@ -162,10 +162,16 @@ def _check_images(suite: Suite, request: str) -> Checked:
 
 
 def check_in_child(request: str) -> Checked:
-    """Check images in a child process: how many of them can be evaluated, and which are left out."""
+    """Check images in a child process: how many of them can be evaluated, and which are left out.
+
+    Its last line is the answer; a module of the user's own may print before.
+    """
     command = [sys.executable, "-m", "bench.inputs.check"]
     done = subprocess.run(command, input=request, stdout=subprocess.PIPE, text=True, check=False)
-    answer = json.loads(done.stdout or '{"error": "benchmark_config: the check of the dataset crashed"}')
+    try:
+        answer = json.loads(done.stdout.strip().rpartition("\n")[2])
+    except ValueError as error:
+        raise DataError(f"benchmark_config: the check of the dataset ended with exit code {done.returncode}") from error
     if "error" in answer:
         raise DataError(answer["error"])
     return int(answer["num_images"]), tuple((int(number), str(problem)) for number, problem in answer["left_out"])

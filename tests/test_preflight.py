@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.errors import ConfigError
-from bench.preflight import make_ready
+from bench.case import Dataset
+from bench.errors import ConfigError, DataError
+from bench.preflight import check_in_child, check_request, make_ready
 from bench.suite import load_suite
-from tests.configs import make_config
+from tests.configs import ROOT, make_config
 
 
 def suite_of(folder: Path, changes: dict[str, Any]) -> Any:
@@ -33,6 +35,22 @@ def test_what_is_read_is_not_written_over(
     with pytest.raises(ConfigError, match=rf"test.json: {key}: .* would overwrite .*, which is read"):
         make_ready(suite_of(tmp_path, {**model, key: value}))
     assert Path("own.pb").read_bytes() == b"graph"
+
+
+@pytest.mark.parametrize(
+    ("at_import", "message"), [("print('hello')", None), ("import os; os.abort()", "ended with exit code -6")]
+)
+def test_a_module_of_the_users_own_may_print_and_may_crash(
+    at_import: str, message: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "chatty.py").write_text(f"{at_import}\ndef preprocess(image, image_shape): return image\n")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
+    request = check_request(Dataset(name="s", format="synthetic"), num_images=4, preprocess="chatty:preprocess")
+    if message is None:
+        assert check_in_child(request) == (4, ())
+    else:
+        with pytest.raises(DataError, match=message):
+            check_in_child(request)
 
 
 def test_folders_that_cannot_be_made_are_told_by_their_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
