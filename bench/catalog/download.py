@@ -6,6 +6,8 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -56,12 +58,7 @@ def obtain(
 
     A file of the address's own name that lies beside `target` is taken in place of the address, and left there.
     """
-    from filelock import FileLock
-
-    target.parent.mkdir(parents=True, exist_ok=True)
-    locks = cache_dir() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
-    with FileLock(locks / f"{hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"):
+    with _alone_with(target):
         remove_leftovers(target)
         given = target.parent / file_name(url)
         is_given = given.is_file()
@@ -74,6 +71,22 @@ def obtain(
                 archive.unlink(missing_ok=True)
         _record(target, url, digest, archive_is_verified=sha256 is not None)
     return digest
+
+
+@contextmanager
+def _alone_with(target: Path) -> Iterator[None]:
+    """Nobody else makes the folder meanwhile; a CatalogError where nothing can be written there, or in the cache."""
+    from filelock import FileLock
+
+    locks = cache_dir() / "locks"
+    try:
+        for folder in (target.parent, locks):
+            folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(locks / f"{hashlib.sha256(str(target.resolve()).encode()).hexdigest()[:16]}.lock"):
+            yield
+    except OSError as error:
+        what = f"{error.filename or target}: {error.strerror or error}"
+        raise CatalogError(f"{what}: what is fetched cannot be kept there") from error
 
 
 def record_path(target: Path) -> Path:

@@ -234,6 +234,17 @@ def test_what_the_server_lacks_is_told(server: Served) -> None:
         fetch(server.url("none.tgz"), Path("zoo"), None, QUIET)
 
 
+@pytest.mark.parametrize("place", ["zoo", "cache"])
+def test_where_nothing_can_be_written_is_told(server: Served, place: str) -> None:
+    write_card(server)
+    if place == "zoo":
+        Path(place).rmdir()
+    Path(place).write_text("a file")
+    outcome = bench("models", "download", "net", "--output-dir", "zoo")
+    assert outcome.exit_code == 2 and "Traceback" not in outcome.stderr
+    assert "what is fetched cannot be kept there" in outcome.stderr and "--output-dir" in outcome.stderr
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [("vgg16", r"VGG16 is built with random weights.*vgg_16_2016_08_28"), ("shapes_detector", "comes with its card")],
