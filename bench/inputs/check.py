@@ -55,9 +55,11 @@ def check_data(
         raise DataError(_told(left_out, len(items), max_corrupt))
     unusable = {number for number, _ in left_out}
     items = tuple(item for item in items if item.id not in unusable)
-    if calibration is not None and calibration.format != "synthetic":
+    if calibration is not None:
         try:
-            _check_calibration(items, choose_items(list_items(calibration, None), num_calibration, seed), batch)
+            is_drawn = calibration.format == "synthetic"
+            there = list_items(calibration, (num_calibration or batch) if is_drawn else None)
+            _check_calibration(items, choose_items(there, num_calibration, seed), batch)
         except DataError as error:
             raise CalibrationError(str(error)) from error
     return Checked(len(items), left_out)

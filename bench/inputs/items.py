@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -28,7 +29,7 @@ def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
     left_out = {number for number, _ in dataset.left_out}
     try:
         items = tuple(islice((item for item in READERS[dataset.format](dataset) if item.id not in left_out), limit))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"dataset {dataset.name!r}: cannot be read: {error}") from error
     if not items:
         raise DataError(f"dataset {dataset.name!r}: no images in {dataset.pattern or dataset.images_dir!r}")

@@ -64,6 +64,13 @@ def test_a_truncated_calibration_image_is_named(tmp_path: Path) -> None:
         check_data(dataset, 100, calibration, None)
 
 
+def test_synthetic_images_to_calibrate_with_fill_a_batch_too(tmp_path: Path) -> None:
+    dataset, calibration = folder_of(tmp_path / "val", 0, 2), Dataset(name="synthetic", format="synthetic")
+    assert check_data(dataset, 100, calibration, None, batch=4).count == 2
+    with pytest.raises(DataError, match="2 calibration images do not fill one batch of calib_batch_size 4"):
+        check_data(dataset, 100, calibration, 2, batch=4)
+
+
 def test_images_of_another_split_may_calibrate(tmp_path: Path) -> None:
     dataset, calibration = folder_of(tmp_path / "val", 0, 4), folder_of(tmp_path / "train", 10, 4)
     assert check_data(dataset, 100, calibration, None).count == 4

@@ -87,6 +87,7 @@ def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
         ("file,what\na.jpg,1\n", r"names no column label or class or class_id; it is file, what"),
         ("", "names no column path or .*; it is empty"),
         ("path,label\na.jpg,cat\n", r"labels\.csv:2: the label 'cat' is no number; classes_path can list"),
+        (f'path,label\n"{"a" * 200_000}', "cannot be read: field larger than field limit"),
         ("path,label\na.jpg,\n", r"labels\.csv:2: a row needs a path and a label"),
         ("path,label\na.jpg,1\nb.jpg,0\n", r"labels\.csv:3: label 0, and labels begin at 1: see first_label"),
     ],
