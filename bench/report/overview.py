@@ -111,7 +111,8 @@ def _accuracy(comparisons: Sequence[Comparison], labels: Sequence[str]) -> list[
             if any(text != NO_VALUE for text in told):
                 rows.setdefault((comparison.model, comparison.dataset, name), (comparison.model, name, *told))
     gist = "measured / published elsewhere, of a trained model, for the same mode"
-    return make_listing("Accuracy", gist, ("model", "", *labels), list(rows.values()), tuple(range(2, 2 + len(labels))))
+    head = ("model", "statistic", *labels)
+    return make_listing("Accuracy", gist, head, list(rows.values()), tuple(range(2, len(head))))
 
 
 def _accuracy_of(column: Column | None, name: str) -> str:

@@ -74,6 +74,17 @@ OPEN_ALL = "document.querySelectorAll('details').forEach((each) => { each.open =
 COLUMN = """([table, column]) => [...document.querySelectorAll(table + " tbody tr")].filter((row) => !row.hidden)
   .map((row) => row.cells[column].dataset.value ?? row.cells[column].textContent.trim())"""
 
+# In how many lines each word of a text stands, put into the cells that say what a case is of.
+LINES_OF_WORDS = """(title) => [...document.querySelectorAll("table.all-cases td.data")].flatMap((cell) => {
+  cell.textContent = title;
+  return [...title.matchAll(/[^\\s-]+-?/g)].map((word) => {
+    const range = document.createRange();
+    range.setStart(cell.firstChild, word.index);
+    range.setEnd(cell.firstChild, word.index + word[0].length);
+    return new Set([...range.getClientRects()].map((box) => box.top)).size;
+  });
+})"""
+
 
 @dataclass
 class Shown:
@@ -210,6 +221,14 @@ def test_a_phone_scrolls_no_page_sideways(browser: Any, any_page: Path, script: 
         if script:
             shown.page.evaluate(OPEN_ALL)
         assert shown.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_all_cases_break_no_word(browser: Any, folder: Path) -> None:
+    """Where room is scarce, a squeezed column breaks words in their middles, and a row becomes eight lines high."""
+    title = "shapes_classifier, batch size 8, shapes-classification-validation"
+    with show(browser, folder / "run.html", viewport=PHONE) as shown:
+        lines = shown.page.evaluate(LINES_OF_WORDS, title)
+    assert lines and set(lines) == {1}
 
 
 def test_columns_sort_by_number_up_down_and_back(run: Shown) -> None:
