@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -33,6 +34,12 @@ FUNCTIONS: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": ma
 CONVERTED = {"engines", "share_converted", "conversion_s", "model_bytes"}
 STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
 LONGEST = 500
+SLIPS = {  # by a pattern: what is written in its place
+    r"(?<![<>=!])=(?!=)": "`==` for equal",
+    r"&&|\|\|": "`and` for &&, `or` for ||",
+    r"!(?!=)": "`not` for !",
+    r"%": "a share as a fraction, such as 0.01 for 1 %",
+}
 LONELY = "no native case to compare with"
 UNTOLD = (LONELY, "samples of the", NOT_VALID, NO_LIMIT)  # in a reason: the statistic might hold, or not
 
@@ -43,13 +50,23 @@ def parse_assertion(expression: str, source: str) -> ast.expr:
         raise ConfigError(f"{source}: longer than {LONGEST} characters")
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except SyntaxError as error:
+        raise ConfigError(f"{source}: {expression!r}: not an expression: {_slip(expression, error)}") from error
+    except (ValueError, MemoryError, RecursionError) as error:
         raise ConfigError(f"{source}: {expression!r}: not an expression: {error}") from error
     for node in _walk(tree):
         _check(node, expression, source)
     if not _is_condition(tree):
         raise ConfigError(f"{source}: {expression!r}: compares nothing; write a condition such as `top1 >= 0.9`")
     return tree
+
+
+def _slip(expression: str, error: SyntaxError) -> str:
+    """What is wrong with it: another language's operators, by the one to write; else Python's words."""
+    for found, written in SLIPS.items():
+        if re.search(found, expression):
+            return f"write {written}"
+    return f"{error.msg}; write a condition such as `top1 >= 0.9`"
 
 
 def check_assertion(expression: str, record: Record, native: Record | None) -> Check | None:

@@ -19,6 +19,12 @@ EDITS = tuple(
     f"optimization_config.{key}"
     for key in ("force_nms_cpu", "replace_relu6", "remove_assert", "replace_quantizers", "quantize_weights")
 )
+FORMS = {  # of the keys whose text has one
+    "name": "letters, digits, '.', '_' and '-' alone, the first one a letter or digit",
+    "tf_cpp_vmodule": "MODULE=LEVEL and others after commas, such as segment=2,convert_graph=1",
+    "wrap_session": "package.module:function is needed",
+    "sha256": "64 digits of 0..9 and a..f are needed",
+}
 SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,
     "optimization_config": OptimizationSection,
@@ -94,7 +100,17 @@ def describe(source: str, error: Any, keys: Callable[[Location], list[str]] | No
     if kind == "literal_error":
         hint = nearest(value, allowed(context)) if isinstance(value, str) else ""
         return f"{source}: {where}: {json.dumps(value)} is not one of {context['expected']}{hint}"
-    return f"{source}: {where}: {json.dumps(value)}: {error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{source}: {where}: {json.dumps(value)}: {_words(error)}"
+
+
+def _words(error: Any) -> str:
+    """What is wrong with a value: pydantic's message, but for those that are about Python's tuples and patterns."""
+    kind, key, message = error["type"], error["loc"][-1], error["msg"]
+    if kind == "too_long":
+        return f"{error['ctx']['max_length']} numbers are needed, not {len(error['input'])}"
+    if kind == "string_pattern_mismatch" and key in FORMS:
+        return FORMS[key]
+    return f"{message[0].lower()}{message[1:]}"
 
 
 def _hint(location: Location, known: list[str]) -> str:

@@ -229,7 +229,12 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "an unknown statistic": ({"assertions": ["topp1 > 0"]}, "assertions[0]", "did you mean 'top1'?"),
     "a broken assertion": ({"assertions": ["top1 >"]}, "assertions[0]", "not an expression"),
-    "a name with a slash": ({"name": "../name"}, "name", '"../name"'),
+    "an assignment for a comparison": ({"assertions": ["top1 = 0.5"]}, "assertions[0]", "write `==`"),
+    "C's and": ({"assertions": ["top1 > 0 && speedup > 1"]}, "assertions[0]", "write `and` for &&"),
+    "a percentage": ({"assertions": ["top1 >= native.top1 - 1%"]}, "assertions[0]", "such as 0.01 for 1 %"),
+    "a name with a slash": ({"name": "../name"}, "name", '"../name": letters, digits, '),
+    "a shape of three": ({"benchmark_config.image_shape": [64, 64, 3]}, "image_shape", "2 numbers are needed, not 3"),
+    "a function's path": ({"benchmark_config.wrap_session": "slow.py"}, "wrap_session", "package.module:function"),
     "a tmp_dir that cannot be": ({"benchmark_config.tmp_dir": "test.json/no"}, "tmp_dir", "'test.json/no'"),
 }  # fmt: skip
 
