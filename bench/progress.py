@@ -10,6 +10,7 @@ from rich.status import Status
 
 from bench.case import Case
 from bench.record import Record
+from bench.report.grid import significant
 from bench.statistics.metric import Metric
 from bench.statistics.metrics import ACCURACY_METRICS, METRICS
 from bench.statistics.summary import summarize
@@ -94,5 +95,5 @@ def _gist(record: Record) -> str:
         *map(METRICS.__getitem__, ACCURACY_METRICS),
     ]
     return ", ".join(
-        f"{m.name} {values[m.name]:.4g}{' ' + m.unit if m.unit else ''}" for m in shown if m.name in values
+        f"{m.name} {significant(values[m.name])}{' ' + m.unit if m.unit else ''}" for m in shown if m.name in values
     )
