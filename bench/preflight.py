@@ -40,6 +40,8 @@ def make_ready(suite: Suite) -> Suite:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{suite.source}: {key}: {str(folder)!r} cannot be made: {error.strerror}") from error
+        if not os.access(folder, os.W_OK):
+            raise ConfigError(f"{suite.source}: {key}: nothing can be written in {str(folder)!r}; name another folder")
     cases = tuple(_checked(case, counts[requests[case.id]]) for case in suite.cases)
     return dataclasses.replace(suite, cases=cases)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -289,6 +290,16 @@ def test_results_that_cannot_be_written_are_refused(folder: str) -> None:
     assert_refused(
         run(write_config(), "--results", folder), f"{folder}: results cannot be written there: ", "--results"
     )
+
+
+@pytest.mark.parametrize("key", ["benchmark_config.tmp_dir", "benchmark_config.output_path"])
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_runs(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("locked").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked")  # root may write anywhere
+    folder = "locked" if key.endswith("tmp_dir") else "locked/out.json"
+    assert_refused(run(write_config({key: folder})), f"{key}: nothing can be written in 'locked'", "name another")
 
 
 def test_a_generated_dataset_that_cannot_be_kept_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
