@@ -26,11 +26,17 @@ def check_all(assertions: Sequence[str], records: Sequence[Record], whole: bool 
     for expression in assertions:
         found = [_check(expression, r, native.get(r.case.comparison)) for r in records if r.failure is None]
         applied = [check for check in found if check is not None]
-        nothing = Check(
-            case_id="", expression=expression, outcome="failed", explanation="is about no case of this suite"
-        )
+        nothing = Check(case_id="", expression=expression, outcome="failed", explanation=_about_none(records))
         checks.extend(applied or ([nothing] if whole else []))
     return tuple(checks)
+
+
+def _about_none(records: Sequence[Record]) -> str:
+    """Why an assertion is about no case: perhaps it is about one of those that failed."""
+    failed = sum(record.failure is not None for record in records)
+    if not failed:
+        return "is about no case of this suite"
+    return f"is about no case that was measured; {failed} of {len(records)} failed"
 
 
 def _check(expression: str, record: Record, native: Record | None) -> Check | None:

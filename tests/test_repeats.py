@@ -127,9 +127,10 @@ def test_a_process_that_failed_or_is_not_valid_is_seen_in_the_column() -> None:
     failed = second.model_copy(update={"failure": Failure(kind="crash", phase="measure", message="x")})
     (record,) = merged([first, failed, third])
     assert record.failure is not None and record.failure.kind == "crash"
-    assert (
-        check_all(["median_latency_ms < 1"], [first, failed, third])[0].explanation == "is about no case of this suite"
-    )
+    (check,) = check_all(["median_latency_ms < 1"], [first, failed, third])
+    assert check.explanation == "is about no case that was measured; 1 of 1 failed"
+    (check,) = check_all(["speedup > 0"], [first, second, third])
+    assert check.explanation == "is about no case of this suite"
     drifting = third.model_copy(update={"latency": make_samples(np.linspace(10, 20, 300))})
     (record,) = merged([first, second, drifting])
     assert problems(record)[0].startswith("repeat3: latency drifts")
