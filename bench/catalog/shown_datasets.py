@@ -60,10 +60,8 @@ def listing(found: list[State]) -> Table:
     table = Table(box=None, header_style="bold")
     for heading in ("name", "format", "images", "on this machine"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("what")
     for state in found:
-        card = state.card
-        table.add_row(card.name, card.format, str(card.num_images or ""), state.status, card.description)
+        table.add_row(state.card.name, state.card.format, str(state.card.num_images or ""), state.status)
     return table
 
 
@@ -71,6 +69,7 @@ def details(state: State) -> Table:
     """A card's entries, and where the dataset lies or how to get it."""
     table = Table(box=None, show_header=False)
     table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")  # addresses and paths are there to be copied
     for key, value in _entries(state):
         table.add_row(key, value)
     return table

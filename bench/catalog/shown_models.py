@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 
+from bench.case import Task
 from bench.catalog.card_pages import accuracy, origin, size
 from bench.catalog.cards import ModelCard
 from bench.catalog.find import find_model, how_to_get
@@ -60,12 +61,16 @@ def state_of(name: str, output_dir: str) -> State:
     return State(read_card(file, ModelCard), output_dir, file.parent)
 
 
-def listing(found: Sequence[State]) -> Table:
-    """All cards as a table."""
-    words = (Column(name, no_wrap=True) for name in ("task", "state", "size", "published"))
-    table = Table(Column("name", overflow="fold"), *words, box=None)
+def listing(found: Sequence[State]) -> RenderableType:
+    """All cards, a table for each task: names stand whole on 80 columns."""
+    return Group(*(_listing(task, [state for state in found if state.card.task == task]) for task in get_args(Task)))
+
+
+def _listing(task: str, found: Sequence[State]) -> Table:
+    names = (Column(name, no_wrap=True) for name in ("state", "size", "published"))
+    table = Table(Column(task, overflow="fold"), *names, box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for state in found:
-        table.add_row(state.card.name, state.card.task, state.word, size(state.card), accuracy(state.card))
+        table.add_row(state.card.name, state.word, size(state.card), accuracy(state.card))
     return table
 
 

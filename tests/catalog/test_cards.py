@@ -127,6 +127,12 @@ def listing(*options: str) -> dict[str, dict[str, Any]]:
     return {entry["name"]: entry for entry in json.loads(bench("models", "list", "--json", *options).stdout)}
 
 
+def test_every_name_stands_whole_in_the_list_on_80_columns() -> None:
+    lines = bench("models", "list").stdout.splitlines()
+    assert {line.split()[0] for line in lines if line.strip()} == {*names("models"), "classification", "detection"}
+    assert max(map(len, lines)) <= 80
+
+
 def test_the_list_tells_what_is_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     listed = listing()

@@ -45,7 +45,10 @@ def test_show_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
     shown = json.loads(bench("datasets", "show", "coco-val2017", "--json").stdout)
     assert shown["folder"] == str(home / "data" / "coco2017")
     assert shown["card"]["num_images"] == 5000
-    assert "val2017.zip" in bench("datasets", "show", "coco-val2017").stdout
+    text = bench("datasets", "show", "coco-val2017").stdout
+    assert "val2017.zip" in text
+    assert "annotations_trainval2017.zip" in "".join(text.split())  # on 80 columns, over two lines
+    assert "…" not in text + bench("datasets", "list").stdout
 
 
 @pytest.mark.parametrize(("name", "words"), [
