@@ -15,7 +15,8 @@ from bench.compare.command import RESULTS, OfSuite, Results, compare
 from bench.errors import BenchError
 from bench.export.command import export
 from bench.history.command import app as history
-from bench.test import end_on_signals, test
+from bench.program import run_program
+from bench.test import test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.command()(test)
@@ -137,8 +138,7 @@ def schema(
 
 def main() -> None:
     """Run as a program."""
-    end_on_signals()
-    app()
+    run_program(app)
 
 
 if __name__ == "__main__":

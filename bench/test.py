@@ -7,9 +7,7 @@ failed, fell back or is missing; or the run is unfinished), 5 results could not 
 from __future__ import annotations
 
 import contextlib
-import signal
 import sys
-import traceback
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,10 +21,11 @@ from bench.case import Case
 from bench.errors import BenchError, StoreError
 from bench.export.formats import make_folders, parse_targets, write_exports
 from bench.plan import Plan, begin, go_on, kept_cases
+from bench.program import is_unread, run_program, tell
 from bench.progress import Progress
 from bench.record import Check, Record
 from bench.running import run_cases
-from bench.store import FULL, replace_atomic, save_suite
+from bench.store import replace_atomic, save_suite
 from bench.suite import Suite, load_suite
 from bench.verdict import EXIT_CODES, check_all, exit_code, verdict, worst
 
@@ -78,18 +77,14 @@ def test(
     except KeyboardInterrupt:
         print("Stopped by Ctrl-C.", file=sys.stderr)
         code = EXIT_CODES["broken"]
+    except SystemExit as error:
+        if not is_unread(error):
+            raise
+        print("Stopped: nobody reads any more what is printed. To go on: --resume latest", file=sys.stderr)
+        code = StoreError.exit_code
     except Exception as error:  # the edge: a fault of this program must not pass for a failed assertion, exit code 1
-        code = _tell(error)
+        code = tell(error)
     raise typer.Exit(code)
-
-
-def _tell(error: Exception) -> int:
-    """Of what nobody expected, where it happened; of a disk without room, that."""
-    if isinstance(error, OSError) and error.errno in FULL:
-        print(f"error: what a run tells or keeps cannot be written: {error}", file=sys.stderr)
-        return StoreError.exit_code
-    traceback.print_exc()
-    return EXIT_CODES["broken"]
 
 
 @dataclass(frozen=True)
@@ -260,17 +255,9 @@ def _describe(case: Case) -> str:
     return f"{case.id}: {case.optimization.backend} {case.optimization.precision_mode}, {case.dataset.name}, {size}"
 
 
-def end_on_signals() -> None:
-    """Take being told to end, and a terminal that went away, as Ctrl-C is taken; what nohup ignores stays ignored."""
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(name) != signal.SIG_IGN:
-            signal.signal(name, signal.default_int_handler)
-
-
 def main() -> None:
     """Run as a program."""
-    end_on_signals()
-    typer.run(test)
+    run_program(partial(typer.run, test))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from tests.configs import ROOT, bench, make_config, write_config
 from tests.factory import make_record
 
 MODES = {"matrix": {"optimization_config.precision_mode": ["native", "FP16"]}}
+REFERENCE = ROOT / "results/reference/resnet50/20261122T023047Z-da1ea1"
 WRITES = ("open", "mkdir", "fsync", "replace")  # of os: what takes room, or may find that there is none
 
 
@@ -184,6 +185,58 @@ def _objects(text: str) -> Sequence[dict[str, Any]]:
         found.append(one)
         text = text[end:].lstrip()
     return found
+
+
+COMMANDS = {  # none of them may end with 1, which is a regression
+    "compare": ("compare", str(REFERENCE), str(REFERENCE)),
+    "models": ("models", "list"),
+    "schema": ("schema",),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_no_room_for_what_a_command_tells_is_exit_code_5(command: Sequence[str]) -> None:
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = start(["bench.cli", *command], full)
+        _, told = done.communicate()
+    assert done.returncode == 5
+    assert told == "error: what a run tells or keeps cannot be written: [Errno 28] No space left on device\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_command_that_nobody_reads_is_exit_code_5_without_a_word(command: Sequence[str]) -> None:
+    assert unread("bench.cli", *command) == (5, "")
+
+
+def test_a_run_that_nobody_reads_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "test.json").write_text(json.dumps(make_config()), encoding="utf-8")
+    code, told = unread("bench.test", "test.json", cwd=tmp_path)
+    assert code == 5 and "--resume latest" in told and "Traceback" not in told
+
+
+def test_a_command_without_an_output_at_all_keeps_its_exit_code() -> None:
+    shut = 'exec "$@" >&-'
+    done = subprocess.run(["bash", "-c", shut, "-", sys.executable, "-m", "bench.cli", *COMMANDS["compare"]], cwd=ROOT)
+    assert done.returncode == 0
+
+
+def start(words: Sequence[str], output: Any, cwd: Path = ROOT) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", *words], cwd=cwd, text=True, stdout=output, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+
+
+def unread(*words: str, cwd: Path = ROOT) -> tuple[int, str]:
+    """Exit code and standard error of a command whose output goes into a pipe that nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        process = start(words, writer, cwd)
+        _, told = process.communicate()
+    finally:
+        os.close(writer)
+    return process.returncode, told
 
 
 def test_nowhere_to_print_to_is_exit_code_5(tmp_path: Path) -> None:
