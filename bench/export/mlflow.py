@@ -15,6 +15,8 @@ from bench.report.words import clipped
 from bench.verdict import EXIT_CODES
 
 MISSING = "--format mlflow needs MLflow: pip install 'tf-bench[mlflow]'"
+REFUSED = "MLflow refused the run"
+WHERE = "MLFLOW_TRACKING_URI says where it is logged, such as http://localhost:5000"
 MOST_METRICS, MOST_TAGS, LONGEST_KEY, LONGEST_TAG = 1000, 100, 250, 5000  # of a request, and of MLflow's servers
 INCONCLUSIVE = EXIT_CODES["inconclusive"]
 _NOT_IN_KEYS = re.compile(r"[^\w./: -]", re.ASCII)
@@ -32,7 +34,10 @@ def log_run(run: ExportedRun) -> str:
     moment = int(run.started.timestamp() * 1000)
     metrics = [Metric(key, value, moment, 0) for key, value in _metrics(run)]
     tags = [RunTag(key, value) for key, value in _tags(run).items()]
-    client, logged = MlflowClient(), ""
+    try:
+        client, logged = MlflowClient(), ""
+    except MlflowException as error:
+        raise ConfigError(f"{REFUSED}: {error}; {WHERE}") from error
     try:
         logged = str(client.create_run(_experiment(client, run.suite), moment, run_name=run.name).info.run_id)
         for measured in _chunks(metrics, MOST_METRICS):
@@ -45,7 +50,7 @@ def log_run(run: ExportedRun) -> str:
     except (MlflowException, OSError) as error:
         with suppress(MlflowException, OSError):
             client.set_terminated(logged, "FAILED")
-        raise ConfigError(f"MLflow refused the run: {error}; MLFLOW_TRACKING_URI says where it is logged") from error
+        raise ConfigError(f"{REFUSED}: {error}; {WHERE}") from error
     return logged
 
 

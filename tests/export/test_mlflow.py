@@ -48,9 +48,11 @@ def test_a_missing_mlflow_is_told_with_the_remedy(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_server_that_cannot_be_reached_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("where", ["http://127.0.0.1:9", "nowhere://runs"])
+def test_a_server_that_cannot_be_reached_is_told(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow.tracking")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", where)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     outcome = bench("export", str(write_run()), "--format", "mlflow")
     assert outcome.exit_code == 2 and "MLflow refused the run" in outcome.stderr
+    assert "MLFLOW_TRACKING_URI" in outcome.stderr
