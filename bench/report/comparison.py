@@ -235,6 +235,12 @@ def _input_notes(record: Record) -> Iterator[str]:
         yield untrained(case.model.name)
     if case.dataset.format == "synthetic":
         yield f"{case.dataset.name}: synthetic images, not photographs{_statistics(case.dataset)}"
+    if case.num_images < case.batch_size:
+        images = "1 image does" if case.num_images == 1 else f"{case.num_images} images do"
+        yield (
+            f"{case.dataset.name}: {images} not fill a batch of {case.batch_size}; it is filled up with copies, which "
+            "images/s do not count"
+        )
     if left_out := case.dataset.left_out:
         yield f"{case.dataset.name}: {len(left_out)} images are left out, of which the first: {left_out[0][1]}"
     for name, count in (record.edits or {}).items():

@@ -143,6 +143,13 @@ def test_notes_warn_of_what_figures_do_not_mean() -> None:
     assert "FP32 (tf-trt): slow clock" in text
 
 
+@pytest.mark.parametrize(("num_images", "is_noted"), [(63, True), (64, False)])
+def test_a_batch_that_images_do_not_fill_is_noted(num_images: int, is_noted: bool) -> None:
+    case = make_case(batch_size=64, num_images=num_images)
+    (comparison,) = compare_cases([make_record(case=case)])
+    assert ("63 images do not fill a batch of 64" in "\n".join(comparison.notes)) == is_noted
+
+
 def test_fallbacks_are_noted() -> None:
     conversion = Conversion(converter="TF-TRT 8.5.3", engines=2, native_executions=3)
     (comparison,) = compare_cases([make_record("INT8", conversion=conversion)])
