@@ -48,12 +48,16 @@ def test(
     ),
     resume: Annotated[
         str | None,
-        typer.Option("--resume", metavar="latest|RUN", help="Go on with this run: measure what it has no record of."),
+        typer.Option("--resume", metavar="RUN", help="Go on with this run, or `latest`: measure what it lacks."),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the cases and do nothing else.")] = False,
     baseline: Annotated[
         str | None,
-        typer.Option("--baseline", metavar="latest|golden|history|RUN", help="Hold the run against this at its end."),
+        typer.Option(
+            "--baseline",
+            metavar="RUN",
+            help="Hold the run at its end against this one, `latest`, `golden` or `history`.",
+        ),
     ] = None,
     acknowledged: Annotated[
         Path, typer.Option("--acknowledged", metavar="FILE", help="Changes that were looked at and accepted.")

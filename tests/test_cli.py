@@ -218,6 +218,7 @@ def test_scratch_files_are_kept_on_request() -> None:
 @pytest.mark.parametrize("command", [[], ["test"], ["report"], ["schema"]], ids=["bench", "test", "report", "schema"])
 def test_help(command: list[str]) -> None:
     outcome = bench(*command, "--help")
+    assert "…" not in outcome.stdout  # cut off on 80 columns
     assert outcome.exit_code == 0
     assert "Usage: " in outcome.stdout
 

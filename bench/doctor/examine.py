@@ -168,7 +168,8 @@ def _model_question(model: str) -> tuple[str, ...]:
             return _made_question(_of_file(Path(model)))
         if Path(model).exists() or os.sep in model:
             return "model", str(saved_model_in(Path(model), "--model"))
-        raise CatalogError(f"--model: no card and no folder {model!r}{nearest(model, names('models'))}")
+        hint = nearest(model, names("models")) or "; `bench models list` shows the cards"
+        raise CatalogError(f"--model: no card and no folder {model!r}{hint}")
     card = model_card(model)
     found = find_model(card, ".", folder=model_file(model).parent)
     if found is not None:

@@ -28,8 +28,9 @@ def export(
         str | None,
         typer.Option(
             "--baseline",
-            metavar="latest|golden|history|RUN",
-            help="Hold the run against this. Default: what `bench test --baseline` found, where it did.",
+            metavar="RUN",
+            help="Hold the run against this one, `latest`, `golden` or `history`. "
+            "Default: what `bench test --baseline` found, where it did.",
         ),
     ] = None,
     results: Results = RESULTS,
