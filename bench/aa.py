@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import median
 
 from pydantic import Field
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.table import Column, Table
 
 from bench.case import Case
 from bench.errors import ConfigError
@@ -26,6 +28,7 @@ from bench.suite import Suite, load_suite
 from bench.validity import judge
 
 REPEATS = (3, 5, 10)
+HEAD = ("measure", "false alarms", "a pair's interval", "one process each", *(f"{n} repeats" for n in REPEATS))
 
 
 class Pair(Part):
@@ -73,9 +76,8 @@ def run_aa(config: Path, settings: Sequence[str], select: Sequence[str], pairs: 
     found = summarize(records, pairs)
     save_suite(run, ready.name, ready.config, [case.id for case in ready.cases], _ending(records, found))
     replace_atomic(run / "aa.json", found.model_dump_json(indent=1).encode())
-    text = as_markdown(found)
-    replace_atomic(run / "aa.md", text.encode())
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    replace_atomic(run / "aa.md", as_markdown(found).encode())
+    _show(console, found)
     console.print(f"Results: {run}", markup=False, highlight=False, soft_wrap=True)
     return 4 if found.failed else 0
 
@@ -170,23 +172,46 @@ def _ending(records: Sequence[Record], found: AA) -> dict[str, object]:
 def as_markdown(found: AA) -> str:
     """A table of the measures, and what it means in words."""
     if not found.measures:
+        return _title(found)
+    lines = ["| " + " | ".join(row) + " |" for row in (HEAD, ("---",) * len(HEAD), *_rows(found))]
+    return "\n".join([_title(found), "", *lines, "", *_words(found)])
+
+
+def _show(console: Console, found: AA) -> None:
+    """The same on the screen."""
+    console.print(_title(found), markup=False, highlight=False, soft_wrap=True)
+    if not found.measures:
+        return
+    table = Table(*(Column(name, no_wrap=name == HEAD[0]) for name in HEAD), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for row in _rows(found):
+        table.add_row(*row)
+    console.print(table)
+    for line in _words(found):
+        console.print(line, markup=False, highlight=False)
+
+
+def _title(found: AA) -> str:
+    if not found.measures:
         return f"{found.case_id} against itself: no pair has a result; the records say why."
-    count = len(found.measures[0].pairs)
-    head = ["measure", "false alarms", "a pair's interval", "one process each", *(f"{n} repeats" for n in REPEATS)]
-    rows = [
+    return f"{found.case_id} against itself, {len(found.measures[0].pairs)} pairs of {found.rounds} rounds"
+
+
+def _rows(found: AA) -> list[list[str]]:
+    return [
         [
             each.measure,
-            f"{each.false_alarms} of {count} ({each.false_alarm_rate[0]:.0%} to {each.false_alarm_rate[1]:.0%})",
-            f"±{each.within_pair:.2%}",
-            f"{each.single:.2%}",
-            *(f"{each.repeated[n]:.2%}" for n in REPEATS),
+            f"{each.false_alarms} of {len(each.pairs)} ({100 * each.false_alarm_rate[0]:.0f} to "
+            f"{100 * each.false_alarm_rate[1]:.0f} %)",
+            f"±{_percent(each.within_pair)}",
+            _percent(each.single),
+            *(_percent(each.repeated[n]) for n in REPEATS),
         ]
         for each in found.measures
     ]
-    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
-    return "\n".join(
-        [f"{found.case_id} against itself, {count} pairs of {found.rounds} rounds", "", *lines, "", *_words(found)]
-    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
 
 
 def _words(found: AA) -> list[str]:
