@@ -130,8 +130,9 @@ def _backend(section: OptimizationSection, problem: Problem) -> BackendName:
     if requested == "auto" and missing:
         return "litert"
     if missing:
+        instead = "Remove use_trt" if section.use_trt else 'Set backend to "auto"'
         raise BackendUnavailable(
             "optimization_config: TF-TRT cannot run on this machine: " + "; ".join(missing)
-            + '. Set backend to "auto" to use LiteRT where TF-TRT cannot run.'
+            + f". {instead} to use LiteRT where TF-TRT cannot run."
         )  # fmt: skip
     return "tf-trt"

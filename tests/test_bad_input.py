@@ -358,6 +358,7 @@ def test_use_trt_says_what_is_missing(part: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(availability, "_loads", lambda library: part != "TensorRT")
     outcome = run(write_config({"optimization_config": {"use_trt": True, "precision_mode": "FP16"}}))
     assert_refused(outcome, "test.json: optimization_config: TF-TRT cannot run on this machine: " + MISSING[part])
+    assert "Remove use_trt to use LiteRT" in outcome.stderr  # "backend": "auto" beside it would change nothing
     assert not any(words in outcome.stderr for other, words in MISSING.items() if other != part)
 
 
