@@ -36,7 +36,7 @@ SECTIONS: dict[str, type[Section]] = {
 def read_json(path: Path) -> dict[str, Any]:
     """A config file's object as given; errors say what is wrong with the file."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not text.strip():

@@ -18,7 +18,7 @@ from bench.conversion import Engine, Tensor
 from bench.errors import ConfigError, ModelError
 from bench.graphs.plans import asset_path, read_instances
 from bench.part import Part
-from bench.report.grid import plain
+from bench.report.figures import plain
 from bench.report.words import counted, listed, shape, size
 from bench.store import replace_atomic
 

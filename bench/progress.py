@@ -10,7 +10,7 @@ from rich.status import Status
 
 from bench.case import Case
 from bench.record import Record
-from bench.report.grid import significant
+from bench.report.figures import significant
 from bench.statistics.metric import Metric
 from bench.statistics.metrics import ACCURACY_METRICS, METRICS
 from bench.statistics.summary import summarize

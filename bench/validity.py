@@ -21,7 +21,7 @@ from bench.record import Record, Samples
 from bench.repeats import processes
 from bench.statistics.metrics import METRICS, SPEEDUPS
 from bench.statistics.percentiles import PERCENTILES, samples_needed
-from bench.statistics.turns import rounds_in_common
+from bench.statistics.rounds import rounds_in_common
 from bench.telemetry import problems as machine_problems
 
 BLOCKS, THIRD = 21, 7

@@ -26,7 +26,7 @@ from bench.history.measured import Measurement, Run, measurements
 from bench.preflight import make_ready
 from bench.progress import Progress
 from bench.record import Record
-from bench.report.grid import significant
+from bench.report.figures import significant
 from bench.report.words import counted
 from bench.running import run_cases
 from bench.sitting import Sitting, begun

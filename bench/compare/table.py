@@ -11,7 +11,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bench.compare.comparison import ORDER, Comparison, Row
-from bench.report.grid import NO_VALUE, plain, significant
+from bench.report.figures import plain, significant
+from bench.report.grid import NO_VALUE
 from bench.report.markup import escape, markdown_table
 from bench.report.words import size
 from bench.statistics.metrics import METRICS

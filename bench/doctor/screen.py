@@ -20,7 +20,7 @@ from bench.doctor.diagnosis import (
     NativeCode,
     TensorFlowFacts,
 )
-from bench.report.grid import plain
+from bench.report.figures import plain
 from bench.report.words import size
 
 Row = tuple[str, "bool | str | None", str]  # what; yes, no, unknown or a mark of its own; words

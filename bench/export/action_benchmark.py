@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from bench.compare.rules import DEFAULTS
 from bench.export.run import ExportedCase, ExportedRun, Figure
-from bench.report.grid import plain, significant
+from bench.report.figures import plain, significant
 
 INVALID, VALID = "cases without a valid result", "cases with a valid result"
 

@@ -16,7 +16,7 @@ from bench.compare.comparison import Comparison, Row
 from bench.compare.table import change, remarks
 from bench.export.run import ExportedCase, ExportedRun
 from bench.record import Check
-from bench.report.grid import plain, significant
+from bench.report.figures import plain, significant
 
 Kind = Literal["passed", "failure", "error", "skipped"]
 OF_CHECKS: dict[str, Kind] = {"passed": "passed", "failed": "failure", "inconclusive": "skipped"}

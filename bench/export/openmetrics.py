@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from bench.compare.comparison import ORDER, Comparison
 from bench.export.run import STATUSES, ExportedCase, ExportedRun, Figure
-from bench.report.grid import plain
+from bench.report.figures import plain
 from bench.verdict import EXIT_CODES
 
 Labels = Mapping[str, str]

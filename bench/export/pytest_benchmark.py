@@ -16,7 +16,7 @@ from bench import __version__
 from bench.export.run import ExportedCase, ExportedRun
 from bench.record import Environment, Record
 from bench.repeats import processes
-from bench.report.grid import plain
+from bench.report.figures import plain
 
 NOT_VALID = " [not valid]"
 FENCE = 1.5  # interquartile ranges, Tukey's

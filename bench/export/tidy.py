@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bench.compare.comparison import Row
 from bench.export.run import ExportedCase, ExportedRun, Figure
-from bench.report.grid import plain
+from bench.report.figures import plain
 
 OF_RUN = ("suite", "run", "started", "commit", "verdict")
 OF_CASE = (

@@ -49,7 +49,8 @@ def _export(name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int
 def save_keras(path: Path, target: Path) -> None:
     """Save the model of a .keras or .h5 file in inference mode; an error names what would still train."""
     network = _load(path)
-    leaves = tf.nest.flatten(_inputs(network))
+    inputs = _inputs(network)
+    leaves = [] if inputs is None else tf.nest.flatten(inputs)
     if not leaves:
         raise ModelError(f"{path}: its inputs are not known: save a model that was built with keras.Input")
     for layer in _training_layers(network):
@@ -59,7 +60,7 @@ def save_keras(path: Path, target: Path) -> None:
     specs = [tf.TensorSpec(leaf.shape, leaf.dtype, name=_argument(leaf.name)) for leaf in leaves]
 
     def call(*tensors: Any) -> Mapping[str, Any]:
-        return _named(network, network(tf.nest.pack_sequence_as(network.input, list(tensors)), training=False))
+        return _named(network, network(tf.nest.pack_sequence_as(inputs, list(tensors)), training=False))
 
     _save(network, tf.function(call, input_signature=specs, autograph=False), target, path)
 
@@ -68,8 +69,9 @@ def _inputs(network: Any) -> Any:
     """The model's inputs; None of a Sequential that was never told them."""
     try:
         return network.inputs and network.input
-    except AttributeError:
-        return None
+    except AttributeError:  # Keras 3: a Sequential that was loaded and not yet called knows its inputs alone
+        inputs = getattr(network, "inputs", None) or [None]
+        return inputs[0] if len(inputs) == 1 else inputs
 
 
 def _load(path: Path) -> Any:

@@ -13,7 +13,7 @@ from bench.history.acknowledged import Acknowledged
 from bench.history.changepoints import ChangePoint
 from bench.history.level import level_of
 from bench.history.trend import Trend
-from bench.report.grid import plain, significant
+from bench.report.figures import plain, significant
 from bench.report.words import counted
 from bench.statistics.metrics import METRICS
 

@@ -25,7 +25,7 @@ from bench.history.measured import Measurement
 from bench.history.series import covariate_differences
 from bench.history.spark import spark
 from bench.history.trend import Trend, trends
-from bench.report.grid import significant
+from bench.report.figures import significant
 from bench.report.pages import render
 from bench.report.words import and_more, counted
 from bench.statistics.metrics import METRICS

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from bench.history.acknowledged import Acknowledged
 from bench.history.trend import Trend
-from bench.report.grid import plain
+from bench.report.figures import plain
 
 WIDTH, HEIGHT = 600, 110
 EDGE, TOP, FOOT = 8.0, 20.0, 12.0

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bench.report.comparison import Column, Comparison
-from bench.report.grid import NO_VALUE, difference, significant
+from bench.report.figures import difference, significant
+from bench.report.grid import NO_VALUE
 from bench.report.marks import LONGEST_WHISKER, NOT_VALID, fill, hatch, interval_text, label_of, titled, wrap
 from bench.statistics.metrics import ACCURACY_METRICS
 from bench.telemetry import Energy

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.report.comparison import Column
-from bench.report.grid import NO_VALUE, difference, significant
+from bench.report.figures import difference, significant
+from bench.report.grid import NO_VALUE
 from bench.report.listing import Listing, make_listing
 
 TITLE = "mAP by class"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.report.comparison import Column
-from bench.report.grid import DOUBT, NO_VALUE, significant, spread
+from bench.report.figures import significant, spread
+from bench.report.grid import DOUBT, NO_VALUE
 from bench.statistics.metrics import BOUNDED_ACCURACY
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from bench.case import Optimization
 from bench.conversion import Conversion
 from bench.record import Environment, Record
-from bench.report.grid import plain, significant
+from bench.report.figures import plain, significant
 from bench.report.words import counted, percent, size
 from bench.telemetry import IN_TURN, Summary, Telemetry
 

@@ -22,8 +22,9 @@ from bench.report.facts import (
     phase_facts,
     stage_facts,
 )
+from bench.report.figures import plain
 from bench.report.filenames import TIMELINE, case_files
-from bench.report.grid import Grid, describe_broken, describe_failure, lay_out, plain
+from bench.report.grid import Grid, describe_broken, describe_failure, lay_out
 from bench.report.listing import Listing
 from bench.report.loads import load_listings, load_remarks
 from bench.report.logs import Logs, log_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from bench.report.grid import plain
+from bench.report.figures import plain
 
 
 @dataclass(frozen=True)

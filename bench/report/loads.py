@@ -13,7 +13,8 @@ from bench.load.search import RESOLUTION
 from bench.load.statistics import SPREAD, why_not
 from bench.repeats import processes
 from bench.report.comparison import Column
-from bench.report.grid import NO_VALUE, plain, significant
+from bench.report.figures import plain, significant
+from bench.report.grid import NO_VALUE
 from bench.report.listing import Listing, make_listing
 from bench.report.words import counted, percent
 from bench.statistics.percentiles import samples_needed

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from bench.report.comparison import Column
-from bench.report.grid import DOUBT, plain
+from bench.report.figures import plain
+from bench.report.grid import DOUBT
 
 # Okabe and Ito's colours, which people with colour-blindness tell apart; light enough for black hatches.
 FILLS = {"native": "#bbbbbb", "FP32": "#56b4e9", "FP16": "#e6a817", "INT8": "#35b58f"}

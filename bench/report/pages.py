@@ -15,7 +15,7 @@ from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.report.grid import plain
+from bench.report.figures import plain
 
 FOLDER = Path(__file__).parent
 GOOD = ("passed", "improved")

@@ -8,7 +8,8 @@ from statistics import median
 from bench.conversion import Call, Kernel, Profile
 from bench.record import Record
 from bench.report.facts import Facts
-from bench.report.grid import NO_VALUE, plain, significant
+from bench.report.figures import plain, significant
+from bench.report.grid import NO_VALUE
 from bench.report.listing import Listing, make_listing
 from bench.report.words import clipped, milliseconds, percent, size
 

@@ -8,8 +8,8 @@ from bench.record import Record
 from bench.repeats import processes
 from bench.report.sittings import by_sitting
 from bench.statistics.between import Spread, spread
+from bench.statistics.rounds import rounds_in_common
 from bench.statistics.summary import summarize
-from bench.statistics.turns import rounds_in_common
 
 SPREAD_OF = "median_latency_ms"
 
@@ -24,7 +24,9 @@ def measured_how(records: Sequence[Record], labels: Sequence[str], native: Recor
 
 
 def _turns(records: Sequence[Record], labels: Sequence[str], native: Record | None) -> Iterator[str]:
-    rounds = {rounds_in_common(record, native) for record in records if native is not None and record is not native}
+    rounds = {
+        len(rounds_in_common(record, native)) for record in records if native is not None and record is not native
+    }
     if counts := rounds - {0}:
         shown = " or ".join(map(str, sorted(counts)))
         yield f"speed-ups are of pairs of blocks, in {shown} rounds in which the variants were measured in turn"

@@ -14,7 +14,8 @@ from bench.report.comparison import Column, Comparison
 from bench.report.filenames import comparison_files
 from bench.report.marks import label_of, logarithmic_where_it_is_wide, marks, titled
 from bench.statistics.bounds import Interval
-from bench.statistics.turns import MEASURES, paired_speedups, ratios, rounds_in_common
+from bench.statistics.rounds import rounds_in_common
+from bench.statistics.turns import MEASURES, paired_speedups, ratios
 
 PANEL = 1.9  # inches
 

@@ -9,7 +9,7 @@ from bench.conversion import Conversion, LeftOut
 from bench.record import Record
 from bench.report.comparison import Column
 from bench.report.converted import by_reason, dropped_segments, engine_bytes, is_plumbing
-from bench.report.grid import plain
+from bench.report.figures import plain
 from bench.report.profiled import how_called, kernel_shares, parts, profiler_cost
 from bench.report.words import and_more, clipped, counted, milliseconds, percent, size
 

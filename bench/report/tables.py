@@ -20,7 +20,8 @@ from bench.report.by_class import changed_classes
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import conversion_listings
 from bench.report.facts import environment_facts, loop_facts
-from bench.report.grid import NO_VALUE, SCREEN, Cell, Grid, lay_out, plain
+from bench.report.figures import plain
+from bench.report.grid import NO_VALUE, SCREEN, Cell, Grid, lay_out
 from bench.report.listing import Listing
 from bench.report.loads import load_listings, load_remarks, load_table
 from bench.report.markup import escape, markdown_table

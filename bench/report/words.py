@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.report.grid import byte_scale, plain, significant
+from bench.report.figures import byte_scale, plain, significant
 
 
 def size(count: int) -> str:

@@ -8,6 +8,7 @@ from statistics import median
 from bench.blocks import Block
 from bench.record import Record
 from bench.statistics.paired import PairedSpeedup, paired_speedup
+from bench.statistics.rounds import by_round, rounds_in_common
 
 TIMES: Mapping[str, Callable[[Block], float]] = {
     "speedup": lambda block: median(block.latency_ns),
@@ -19,8 +20,8 @@ MEASURES = {"speedup": "latency", "compute_speedup": "compute", "throughput_spee
 
 def paired_speedups(record: Record, native: Record) -> dict[str, PairedSpeedup]:
     """How many times as fast a record is as the native one, by statistic; none where they have no round in common."""
-    mine, theirs = _by_round(record), _by_round(native)
-    rounds = _in_common(record, native)
+    mine, theirs = by_round(record), by_round(native)
+    rounds = rounds_in_common(record, native)
     if not rounds or record is native:
         return {}
     return {
@@ -31,21 +32,5 @@ def paired_speedups(record: Record, native: Record) -> dict[str, PairedSpeedup]:
 
 def ratios(record: Record, native: Record, name: str) -> dict[int, float]:
     """By round, how many times as fast the record's block was as the native one's, of a statistic in TIMES."""
-    mine, theirs, time = _by_round(record), _by_round(native), TIMES[name]
+    mine, theirs, time = by_round(record), by_round(native), TIMES[name]
     return {n: time(theirs[n]) / time(mine[n]) for n in sorted(mine.keys() & theirs.keys())}
-
-
-def rounds_in_common(record: Record, native: Record) -> int:
-    """In how many rounds both had their turn."""
-    return len(_in_common(record, native))
-
-
-def _in_common(record: Record, native: Record) -> list[int]:
-    """Rounds of one sitting: those of another have the same numbers, and another time."""
-    if record.sitting != native.sitting:
-        return []
-    return sorted(_by_round(record).keys() & _by_round(native).keys())
-
-
-def _by_round(record: Record) -> dict[int, Block]:
-    return {block.turn.round: block for block in record.blocks}

@@ -78,6 +78,19 @@ def test_a_keras_file_is_saved_in_inference_mode(files: Path, tmp_path: Path, su
     assert [n.name for n in nodes if n.op == "RandomUniform"] == []  # of the dropout
 
 
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_a_sequential_model_is_saved_like_any(tmp_path: Path, suffix: str) -> None:
+    """Of Keras 3 one that was loaded has no input until it is called."""
+    layers = [tf.keras.layers.Flatten(), tf.keras.layers.Dense(3, activation="softmax", name="scores")]
+    network = tf.keras.Sequential([tf.keras.Input((8, 8, 3), name="pixels"), *layers])
+    network.save(tmp_path / f"model.{suffix}")
+    saved = made(own(tmp_path / f"model.{suffix}", "keras"), tmp_path)
+    (name,) = (spec.name for spec in read_signature(saved).inputs)
+    pixels = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 3)).astype(np.float32)
+    (found,) = small.infer(saved, {name: pixels}).values()
+    np.testing.assert_allclose(found, network(pixels, training=False), rtol=1e-5)
+
+
 def test_a_keras_layer_that_insists_on_training_is_named(tmp_path: Path) -> None:
     path = tmp_path / "model.keras"
     small.make_keras(training=True).save(path)

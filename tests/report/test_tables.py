@@ -16,9 +16,9 @@ from rich.console import Console
 from bench.case import Model
 from bench.conversion import Conversion
 from bench.record import Accuracy, Check, Failure, Record
-from bench.report import grid
+from bench.report import figures
 from bench.report.comparison import compare_cases
-from bench.report.grid import difference, significant
+from bench.report.figures import difference, significant
 from bench.report.tables import csv_text, markdown, rich_tables
 from bench.statistics.metrics import BOUNDED, METRICS
 from bench.statistics.summary import summarize
@@ -214,8 +214,8 @@ def test_many_cases_have_their_intervals_too(width: int) -> None:
     ],
 )
 def test_how_intervals_are_written(value: float, bounds: tuple[float, float], spread: str, ends: str) -> None:
-    assert grid.spread(value, bounds) == spread
-    assert grid.interval(bounds) == ends
+    assert figures.spread(value, bounds) == spread
+    assert figures.interval(bounds) == ends
 
 
 def test_markdown_has_low_and_high_and_says_what_they_are() -> None:
