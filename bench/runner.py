@@ -24,6 +24,7 @@ from bench.environment import collect
 from bench.errors import ConfigError, ConversionError, ModelError
 from bench.functions import load_function
 from bench.inputs.cases import (
+    accuracy_batches,
     calibration_batches,
     calibration_items,
     evaluated_batches,
@@ -204,7 +205,7 @@ def _evaluate(
     """The accuracy pass; its first batch is the first timed one, whose outputs are held against these."""
     with phase("accuracy"):
         done, postprocess_ns = 0, []
-        for number, batch in enumerate(evaluated_batches(case, signature, case.num_images), start=1):
+        for number, batch in enumerate(accuracy_batches(case, signature), start=1):
             outputs = session.infer(feed(batch, signature, case.seed))
             start = perf_counter_ns()
             metric.add(batch, outputs)

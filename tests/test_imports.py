@@ -16,6 +16,7 @@ NEED_TENSORFLOW = (
     "bench.backends.tftrt",
     "bench.backends.litert",
     "bench.graphs.",
+    "bench.inputs.tfdata",
     "bench.measure.profile",
 )
 HEAVY = ("PIL", "jinja2", "keras", "matplotlib", "numpy", "pandas", "pycocotools", "scipy", "tensorflow")

@@ -92,14 +92,16 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("hasty")
-def test_records_folders_tables_and_lines_give_the_same_accuracy(tmp_path: Path) -> None:
+@pytest.mark.parametrize("preprocess", ["tf", "inception"])  # inception: of files by tf.data, of records by Pillow
+def test_records_folders_tables_and_lines_give_the_same_accuracy(tmp_path: Path, preprocess: str) -> None:
     """Folders come in another order, so in other batches; each image has its answer all the same."""
     words = (DATA / "datasets" / "synset_words_1000.txt").read_text(encoding="utf-8").splitlines()
     synsets, images = [line.split()[0] for line in words], photographs(IMAGES)
     found = []
     for form, keys in KEYS.items():
         made = form(tmp_path, images) if form is as_labels else form(tmp_path, images, synsets)
-        found.append(evaluated(case_of(tmp_path, {"input_saved_model_dir": str(MODEL)}, keys(made))))
+        model = {"input_saved_model_dir": str(MODEL), "preprocess": preprocess}
+        found.append(evaluated(case_of(tmp_path, model, keys(made))))
     assert len({str(accuracy.metrics) for accuracy, _ in found}) == 1
     assert {accuracy.num_images for accuracy, _ in found} == {IMAGES}
     assert 0.5 < found[0][0].metrics["top1"] < 1

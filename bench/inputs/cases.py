@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from bench.inputs.feeds import check_shapes, feed, image_input
 from bench.inputs.images import load_image
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
+from bench.inputs.preprocess import cut_and_scale
 
 POOL_BYTES = 128 << 20  # of preprocessed batches that the timed loop goes round
 POOL_BATCHES = 32
@@ -25,6 +28,18 @@ def evaluated_batches(case: Case, signature: Signature, limit: int) -> Iterator[
     """The first images of the dataset."""
     items = list_items(case.dataset, limit)
     return iterate_batches(items, case.batch_size, _loader(case, signature, case.image_shape))
+
+
+def accuracy_batches(case: Case, signature: Signature) -> Iterator[Batch]:
+    """All that is evaluated; made by `tf.data` where it gives the same, and the backend has brought TensorFlow."""
+    parts, shape = cut_and_scale(case.model.preprocess), case.image_shape
+    is_float32 = _images_dtype(signature) == np.float32
+    if parts is None or shape is None or not is_float32 or "tensorflow" not in sys.modules:
+        return evaluated_batches(case, signature, case.num_images)
+    from bench.inputs.tfdata import fast_batches
+
+    items = list_items(case.dataset, case.num_images)
+    return fast_batches(items, case.batch_size, _loader(case, signature, shape), *parts, shape)
 
 
 def first_batch(case: Case, signature: Signature) -> Array:
@@ -83,6 +98,10 @@ def items_sha256(items: Sequence[Item]) -> str | None:
 
 
 def _loader(case: Case, signature: Signature, shape: tuple[int, int] | None) -> Callable[[Item], Array]:
-    images = image_input(signature)
-    dtype = np.dtype(np.uint8) if images is None else images.dtype
+    dtype = _images_dtype(signature)
     return lambda item: load_image(item, shape, case.model.preprocess, dtype, case.seed)
+
+
+def _images_dtype(signature: Signature) -> np.dtype[Any]:
+    images = image_input(signature)
+    return np.dtype(np.uint8) if images is None else images.dtype

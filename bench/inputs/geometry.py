@@ -1,12 +1,13 @@
 """Which part of a picture a model is shown, and at which size: crops, resizing, padding.
 
 Two kinds of bilinear resizing are in use. Pillow's averages over all pixels that fall into a new one. TensorFlow 1's,
-with which the published figures of its models were measured, looks at four neighbours alone; `four_neighbours` gives
-the same values as `tf.compat.v1.image.resize_bilinear`, to the bit.
+with which the published figures of its models were measured, looks at four neighbours alone; `cut_out` gives the same
+values as `tf.compat.v1.image.resize_bilinear`, to the bit.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -21,6 +22,15 @@ CROPPED = 0.875  # the share of each side that a model sees: 224 of 256
 GREY = 114  # what letterbox pads with
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A part of a picture, the size that it is given by `cut_out`, and the window of that which is kept."""
+
+    part: Window
+    size: tuple[int, int]  # height, width
+    window: Window
+
+
 def whole(picture: Image.Image, shape: Shape) -> Array:
     """All of it, by Pillow's bilinear resizing; uint8."""
     if shape is not None and picture.size != shape[::-1]:
@@ -28,23 +38,31 @@ def whole(picture: Image.Image, shape: Shape) -> Array:
     return np.asarray(picture)
 
 
-def central_share(picture: Image.Image, shape: Shape) -> Array:
+def central_cut(size: tuple[int, int], shape: Shape) -> Cut:
     """The middle 87.5 % of each side, resized; as `inception_preprocessing` of tf/models evaluates."""
-    width, height = picture.size
-    top, left = (int((size - size * CROPPED) / 2) for size in (height, width))
-    middle = _packed(picture)[top : height - top, left : width - left]
-    shape = shape or (middle.shape[0], middle.shape[1])
-    return _between(middle, shape, (0, 0, *shape))
+    top, left = (int((side - side * CROPPED) / 2) for side in size)
+    height, width = size[0] - 2 * top, size[1] - 2 * left
+    shape = shape or (height, width)
+    return Cut((top, left, height, width), shape, (0, 0, *shape))
 
 
-def covering_rounded(picture: Image.Image, shape: Shape) -> Array:
+def covering_cut_rounded(size: tuple[int, int], shape: Shape) -> Cut:
     """Resized until 87.5 % of a side cover the shape, and its middle; sizes rounded, as in `vgg_preprocessing`."""
-    return np.asarray(picture) if shape is None else _covering(picture, shape, rounded=True)
+    return _covering(size, shape, rounded=True)
 
 
-def covering_truncated(picture: Image.Image, shape: Shape) -> Array:
+def covering_cut_truncated(size: tuple[int, int], shape: Shape) -> Cut:
     """The same with sizes cut off, as the official ResNet models of tf/models do it."""
-    return np.asarray(picture) if shape is None else _covering(picture, shape, rounded=False)
+    return _covering(size, shape, rounded=False)
+
+
+def cut_out(picture: Image.Image, cut: Cut) -> Array:
+    """Bilinear resizing between the four nearest pixels, corners not aligned; float32 [height, width, 3].
+
+    Nothing but the window is worked out.
+    """
+    top, left, height, width = cut.part
+    return _between(_packed(picture)[top : top + height, left : left + width], cut.size, cut.window)
 
 
 def letterboxed(picture: Image.Image, shape: Shape) -> Array:
@@ -62,14 +80,6 @@ def letterbox_place(size: tuple[int, int], shape: tuple[int, int]) -> Window:
     scale = min(shape[0] / size[0], shape[1] / size[1])
     height, width = (max(1, round(side * scale)) for side in size)
     return (shape[0] - height) // 2, (shape[1] - width) // 2, height, width
-
-
-def four_neighbours(picture: Image.Image, shape: tuple[int, int], window: Window | None = None) -> Array:
-    """Bilinear resizing between the four nearest pixels, corners not aligned; float32 [height, width, 3].
-
-    `window` is the part of it that is wanted: nothing else is worked out.
-    """
-    return _between(_packed(picture), shape, window or (0, 0, *shape))
 
 
 def _packed(picture: Image.Image) -> Array:
@@ -107,15 +117,17 @@ def _unpacked(packed: Array) -> Array:
     return packed.view(np.uint8).astype(np.float32)
 
 
-def _covering(picture: Image.Image, shape: tuple[int, int], rounded: bool) -> Array:
+def _covering(size: tuple[int, int], shape: Shape, rounded: bool) -> Cut:
     """In float32, as TensorFlow reckons sizes: a size may come out one less than on paper."""
+    whole_picture = (0, 0, *size)
+    if shape is None:
+        return Cut(whole_picture, size, whole_picture)
     sides = [np.float32(round(side / CROPPED)) for side in shape]
-    size = picture.size[::-1]
     scale = max(side / np.float32(old) for side, old in zip(sides, size, strict=True))
     scaled = [np.float32(old) * scale for old in size]
     height, width = (int(np.rint(side)) if rounded else int(side) for side in scaled)
     window = (height - shape[0]) // 2, (width - shape[1]) // 2, *shape
-    return four_neighbours(picture, (height, width), window)
+    return Cut(whole_picture, (height, width), window)
 
 
 def _neighbours(old: int, new: int) -> tuple[Array, Array, Array]:

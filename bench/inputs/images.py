@@ -43,10 +43,13 @@ def read_picture(item: Item) -> Image.Image:
     was annotated.
     """
     with decoding(item), open_picture(item) as image:
-        as_stored = item.size is not None and image.size == item.size[::-1]
-        if not as_stored and image.getexif().get(ORIENTATION, 1) != 1:
-            return _rgb(ImageOps.exif_transpose(image))
-        return _rgb(image)
+        return _rgb(image if is_upright(image, item) else ImageOps.exif_transpose(image))
+
+
+def is_upright(image: Image.Image, item: Item) -> bool:
+    """Whether its pixels are taken as they are stored."""
+    as_stored = item.size is not None and image.size == item.size[::-1]
+    return as_stored or image.getexif().get(ORIENTATION, 1) == 1
 
 
 def random_pixels(

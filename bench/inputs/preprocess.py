@@ -13,10 +13,12 @@ from bench.backends.base import Array
 from bench.errors import ConfigError, ModelError
 from bench.functions import is_function, load_function
 from bench.inputs.geometry import (
+    Cut,
     Shape,
-    central_share,
-    covering_rounded,
-    covering_truncated,
+    central_cut,
+    covering_cut_rounded,
+    covering_cut_truncated,
+    cut_out,
     letterboxed,
     whole,
 )
@@ -37,6 +39,29 @@ class Preprocessing:
     whole_numbers: bool = False  # 0..255 as they are: fit for inputs of integers
 
 
+@dataclass(frozen=True)
+class CutFit:
+    """A fit that a picture's size decides."""
+
+    cut: Callable[[tuple[int, int], Shape], Cut]  # of a picture of that height and width
+
+    def __call__(self, picture: Image.Image, shape: Shape) -> Array:
+        return cut_out(picture, self.cut(picture.size[::-1], shape))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values / divisor - less, in float32; `less` by channel."""
+
+    less: Array
+    divisor: float = 1
+
+    def __call__(self, pixels: Array) -> Array:
+        if self.divisor != 1:
+            pixels = np.divide(pixels, np.float32(self.divisor), dtype=np.float32)
+        return _by_channel(np.subtract, pixels, self.less)
+
+
 def _as_they_are(pixels: Array) -> Array:
     return pixels
 
@@ -44,16 +69,6 @@ def _as_they_are(pixels: Array) -> Array:
 def _to_one(pixels: Array) -> Array:
     made: Array = np.divide(pixels, np.float32(255), dtype=np.float32)
     return made
-
-
-def _around_zero(pixels: Array) -> Array:
-    made: Array = np.divide(pixels, np.float32(127.5), dtype=np.float32)
-    made -= np.float32(1)
-    return made
-
-
-def _less_means(pixels: Array) -> Array:
-    return _by_channel(np.subtract, pixels, MEANS)
 
 
 def _keras_caffe(pixels: Array) -> Array:
@@ -71,16 +86,26 @@ def _by_channel(operation: np.ufunc, pixels: Array, values: Array) -> Array:
     return made.reshape(pixels.shape)
 
 
+AROUND_ZERO = Scale(np.ones(3, np.float32), 127.5)
+LESS_MEANS = Scale(MEANS)
 PREPROCESS: Mapping[str, Preprocessing] = {
     "raw": Preprocessing(whole, _as_they_are, whole_numbers=True),
-    "tf": Preprocessing(whole, _around_zero),
+    "tf": Preprocessing(whole, AROUND_ZERO),
     "caffe": Preprocessing(whole, _keras_caffe),
     "torch": Preprocessing(whole, _keras_torch),
-    "inception": Preprocessing(central_share, _around_zero),
-    "vgg": Preprocessing(covering_rounded, _less_means),
-    "resnet_official": Preprocessing(covering_truncated, _less_means),
+    "inception": Preprocessing(CutFit(central_cut), AROUND_ZERO),
+    "vgg": Preprocessing(CutFit(covering_cut_rounded), LESS_MEANS),
+    "resnet_official": Preprocessing(CutFit(covering_cut_truncated), LESS_MEANS),
     "letterbox": Preprocessing(letterboxed, _to_one),
 }
+
+
+def cut_and_scale(name: str) -> tuple[CutFit, Scale] | None:
+    """The parts of a preprocessing that looks at four neighbours, each known by its numbers; None of any other."""
+    chosen = PREPROCESS.get(name)
+    if chosen is None or not isinstance(chosen.fit, CutFit) or not isinstance(chosen.scale, Scale):
+        return None
+    return chosen.fit, chosen.scale
 
 
 def preprocess(picture: Image.Image | Array, image_shape: Shape, name: str, dtype: np.dtype[np.generic]) -> Array:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from bench.backends.base import Array
 from bench.errors import ConfigError, ModelError
-from bench.inputs.geometry import four_neighbours, letterbox_place
+from bench.inputs.geometry import Cut, cut_out, letterbox_place
 from bench.inputs.preprocess import PREPROCESS, own_function, preprocess
 from bench.sections.config import PREPROCESSINGS
 
@@ -94,7 +94,8 @@ def test_resizing_between_neighbours_is_tensorflows(height: int, width: int, new
 
     image = picture(height, width)
     wanted = tf.compat.v1.image.resize_bilinear(np.asarray(image)[None], (new_height, new_width))[0]
-    np.testing.assert_array_equal(four_neighbours(image, (new_height, new_width)), wanted)
+    cut = Cut((0, 0, height, width), (new_height, new_width), (0, 0, new_height, new_width))
+    np.testing.assert_array_equal(cut_out(image, cut), wanted)
 
 
 @pytest.mark.parametrize("mode", ["tf", "caffe", "torch"])
