@@ -20,7 +20,7 @@ from bench.errors import ConfigError, nearest
 from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
 from bench.record import Check, Record
 from bench.statistics.metrics import METRICS, RELATIVE
-from bench.statistics.summary import Summary, summarize
+from bench.statistics.summary import NO_NATIVE, Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
 
@@ -40,8 +40,7 @@ SLIPS = {  # by a pattern: what is written in its place
     r"!(?!=)": "`not` for !",
     r"%": "a share as a fraction, such as 0.01 for 1 %",
 }
-LONELY = "no native case to compare with"
-UNTOLD = (LONELY, "samples of the", NOT_VALID, NO_LIMIT)  # in a reason: the statistic might hold, or not
+UNTOLD = (NO_NATIVE, "samples of the", NOT_VALID, NO_LIMIT)  # in a reason: the statistic might hold, or not
 
 
 def parse_assertion(expression: str, source: str) -> ast.expr:
@@ -115,7 +114,7 @@ def _checked(case_id: str, expression: str, outcome: Outcome, explanation: str) 
 
 def _why_absent(name: str, summary: Summary | None, native: Record | None) -> str:
     if summary is None or (native is None and name in RELATIVE):
-        return LONELY
+        return NO_NATIVE
     return summary.absent.get(name, "not measured")
 
 

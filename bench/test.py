@@ -24,6 +24,7 @@ from bench.plan import Plan, begin, go_on, kept_cases
 from bench.program import is_unread, run_program, tell
 from bench.progress import Progress
 from bench.record import Check, Record
+from bench.report.words import counted
 from bench.running import run_cases
 from bench.store import replace_atomic, save_suite
 from bench.suite import Suite, load_suite
@@ -248,7 +249,7 @@ def _save_suite(
 
 def _show_cases(suites: Sequence[Suite], console: Console, kept: Collection[str]) -> int:
     for suite in suites:
-        console.print(f"{suite.source}: suite {suite.name}, {len(suite.cases)} cases", highlight=False)
+        console.print(f"{suite.source}: suite {suite.name}, {counted(len(suite.cases), 'case')}", highlight=False)
         for case in suite.cases:
             console.print(f"  {_describe(case)}{' (kept)' * (case.id in kept)}", highlight=False, soft_wrap=True)
     return 0

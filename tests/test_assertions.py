@@ -14,7 +14,7 @@ from bench.assertions import check_assertion, parse_assertion
 from bench.errors import ConfigError
 from bench.record import Accuracy, Check, Failure, Record
 from bench.statistics.metrics import METRICS, RELATIVE
-from bench.statistics.summary import summarize
+from bench.statistics.summary import NO_NATIVE, summarize
 from bench.verdict import check_all, verdict
 from tests.factory import make_case, make_record, make_samples
 
@@ -230,13 +230,13 @@ def test_what_is_relative_to_native_is_said_to_be_in_its_text() -> None:
 @pytest.mark.parametrize("name", sorted(RELATIVE))
 def test_a_relative_statistic_without_a_native_case_has_nothing_to_compare_with(name: str) -> None:
     found = check(f"{name} > 0", CASE, None)
-    assert found is not None and found.explanation == f"{name}: no native case to compare with"
+    assert found is not None and found.explanation == f"{name}: {NO_NATIVE}"
 
 
 def test_without_a_native_case_there_is_nothing_to_compare_with() -> None:
     found = check("map >= native.map", CASE, None)
     assert found is not None
-    assert (found.outcome, found.explanation) == ("inconclusive", "native.map: no native case to compare with")
+    assert (found.outcome, found.explanation) == ("inconclusive", f"native.map: {NO_NATIVE}")
 
 
 def test_a_percentile_of_too_few_samples_is_inconclusive() -> None:

@@ -185,7 +185,7 @@ def test_a_dry_run_prints_the_cases_and_does_nothing_else(monkeypatch: pytest.Mo
         "a.json: suite a, 2 cases",
         "  resnet50-FP32-b1: null FP32, synthetic, 8x8",
         "  resnet50-FP16-b1: null FP16, synthetic, 8x8",
-        "b.json: suite shapes, 1 cases",
+        "b.json: suite shapes, 1 case",
         "  resnet50-FP32-b1: null FP32, shapes-classification-validation, 8x8",
     ]
     assert files(Path()) == {"a.json", "b.json"}

@@ -14,7 +14,7 @@ from bench.report.labels import case_labels, distinct, model_name, title, untrai
 from bench.report.repeated import measured_how
 from bench.statistics.metric import Metric
 from bench.statistics.metrics import ACCURACY_METRICS, METRICS, RELATIVE
-from bench.statistics.summary import Summary, natives, summarize
+from bench.statistics.summary import NO_NATIVE, Summary, natives, summarize
 from bench.validity import Problem, judge
 
 LABELS_IN_NOTE = 4
@@ -174,7 +174,7 @@ def _row(metric: Metric, columns: Sequence[Column]) -> Row:
 
 def _absent(name: str, column: Column) -> str | None:
     if name == "speedup" and name not in column.summary.values and "median_latency_ms" in column.summary.values:
-        return "no native case to compare with" if column.native is None else "the native case has no latency"
+        return NO_NATIVE if column.native is None else "the native case has no latency"
     return column.summary.absent.get(name)
 
 

@@ -16,6 +16,7 @@ from bench.repeats import processes
 from bench.statistics.metrics import BOUNDED, BOUNDED_ACCURACY, METRICS, SPEEDUPS
 from bench.statistics.percentiles import PERCENTILES, ranked, samples_needed
 
+NO_NATIVE = 'no native case to compare with: add one, with "precision_mode": "native"'
 CONVERSION_PHASES = ("convert", "calibrate", "build", "save", "reload")
 
 

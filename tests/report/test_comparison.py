@@ -11,6 +11,7 @@ from bench.case import Dataset, Model
 from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.comparison import Comparison, Row, compare_cases
+from bench.statistics.summary import NO_NATIVE
 from tests.factory import make_case, make_optimization, make_record, make_samples
 from tests.report.conversions import converted
 
@@ -112,7 +113,7 @@ def test_native_alone_has_nothing_relative() -> None:
 @pytest.mark.parametrize(
     ("others", "reason"),
     [
-        ([], "no native case to compare with"),
+        ([], NO_NATIVE),
         (
             [make_record(latency=None, failure=Failure(kind="crash", phase="load", message="gone"))],
             "the native case has no latency",
