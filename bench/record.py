@@ -195,7 +195,10 @@ def read_record(text: str, source: str) -> Record:
         data = json.loads(text)
         version = data["format_version"]
     except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(f"{source}: not a record: no JSON object with a format_version") from error
+        raise ConfigError(
+            f"{source}: not a record: no JSON object with a format_version; if it is damaged, delete it, and --resume "
+            "measures its case again"
+        ) from error
     check_format(version, source)
     try:
         return Record.model_validate(data)
