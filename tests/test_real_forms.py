@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +146,16 @@ def outputs(case: Case, home: Path) -> Array:
     return array
 
 
+@pytest.fixture
+def full_float32() -> Iterator[None]:
+    """On a GPU too: no TF32, which moves outputs by up to 5e-4."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    yield
+    tf.config.experimental.enable_tensor_float_32_execution(before)
+
+
+@pytest.mark.usefixtures("full_float32")
 def test_a_frozen_graph_and_a_checkpoint_give_what_the_saved_model_gives(files: Path, tmp_path: Path) -> None:
     """To the bit of each other; TensorFlow folds more of constants than of variables, which moves up to 1e-5."""
     data = {"images_dir": str(NIPS), "labels_path": str(NIPS / "labels.txt"), "batch_size": 16}
