@@ -1,8 +1,8 @@
 """Batches out of JPEG files by `tf.data`, where it gives what Pillow and NumPy give, to the bit, in less time.
 
 That is so of preprocessings that look at four neighbours, and of files that TensorFlow decodes to the same pixels:
-upright pictures in grey or YCbCr. A batch with any other picture in it is made by Pillow, and so is all that comes
-after a file that TensorFlow does not take: Pillow reads it, or says what is wrong with it.
+upright baseline JPEGs in grey or YCbCr. A batch with any other picture in it is made by Pillow, and so are the batches
+from a file on that TensorFlow does not take: Pillow reads it, or says what is wrong with it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from bench.backends.base import Array
 from bench.environment import usable_cores
@@ -26,8 +27,11 @@ from bench.inputs.item import Item
 from bench.inputs.preprocess import CutFit, Scale
 
 Load: TypeAlias = Callable[[Item], Array]
-Row: TypeAlias = "tuple[bytes, Window, Window, tuple[int, int], tuple[int, int]]"
+Pair: TypeAlias = "tuple[int, int]"
+Row: TypeAlias = "tuple[bytes, Pair, Window, Window, Pair, Pair]"
 AS_PILLOW = {"channels": 3, "dct_method": "INTEGER_ACCURATE"}
+LARGEST = 4  # times the pixels that are kept, of the picture that TensorFlow resizes as a whole
+RARE = 1 / 32  # of the batches: to begin anew after one that Pillow makes takes as long as some pictures
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,17 @@ class Placed:
     cut: Cut
 
     def row(self) -> Row:
-        """What to decode; the part of that which is resized, to which size; the corner of the window that is kept.
+        """Its file and size; what to decode; the part of that which is resized; to which size; the window's corner.
 
-        A pixel more is decoded on each side, if there is one: where decoding ends, it guesses at colours.
+        A pixel more is decoded on each side, if there is one: where decoding ends, it guesses at colours. And it goes
+        on to the last row, without which nobody would know that something is missing there.
         """
         top, left, height, width = self.cut.part
         first = max(0, top - 1), max(0, left - 1)
-        last = min(self.size[0], top + height + 1), min(self.size[1], left + width + 1)
-        decoded = (*first, last[0] - first[0], last[1] - first[1])
+        end = min(self.size[1], left + width + 1)
+        decoded = (*first, self.size[0] - first[0], end - first[1])
         part = (top - first[0], left - first[1], height, width)
-        return self.path, decoded, part, self.cut.size, self.cut.window[:2]
+        return self.path, self.size, decoded, part, self.cut.size, self.cut.window[:2]
 
 
 def fast_batches(
@@ -59,6 +64,9 @@ def fast_batches(
         placed = list(pool.map(lambda item: _place(item, fit, shape), items))
     starts = range(0, len(items), batch_size)
     is_plain = [None not in placed[at : at + batch_size] for at in starts]
+    if not tf.executing_eagerly() or is_plain.count(False) > RARE * len(starts):
+        yield from iterate_batches(items, batch_size, load)
+        return
     for plain, run in groupby(zip(is_plain, starts, strict=True), lambda pair: pair[0]):
         places = [at for _, at in run]
         stretch = slice(places[0], places[-1] + batch_size)
@@ -70,12 +78,19 @@ def fast_batches(
 
 def _place(item: Item, fit: CutFit, shape: tuple[int, int]) -> Placed | None:
     """Which part of its picture is wanted; None where TensorFlow is not to decode it. Its header alone is read."""
-    if item.path is None or item.span is not None:
+    if item.path is None or item.span is not None or ".." in item.path.parts:  # which TensorFlow resolves on paper
         return None
     with decoding(item), open_picture(item) as image:
-        is_plain = image.format == "JPEG" and image.mode in ("RGB", "L") and is_upright(image, item)
         size = image.size[::-1]
-        return Placed(os.fsencode(item.path), size, fit.cut(size, shape)) if is_plain else None
+        cut = fit.cut(size, shape)
+        is_moderate = cut.size[0] * cut.size[1] <= LARGEST * shape[0] * shape[1]
+        plain = is_moderate and _is_plain(image) and is_upright(image, item)
+        return Placed(os.fsencode(item.path), size, cut) if plain else None
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether TensorFlow's decoder gives the same pixels; of a progressive file that breaks off it does not."""
+    return image.format == "JPEG" and image.mode in ("RGB", "L") and "progressive" not in image.info
 
 
 def _by_tf_data(
@@ -87,9 +102,11 @@ def _by_tf_data(
     shape: tuple[int, int],
 ) -> Iterator[Batch]:
     done = 0
-    batches = iter(_dataset([each for each in placed if each], scale, shape).batch(batch_size).prefetch(1))
+    batches: Iterator[Any] | None = None
     while done < len(items):
         try:
+            if batches is None:
+                batches = iter(_dataset([each for each in placed if each], scale, shape).batch(batch_size).prefetch(1))
             images = next(batches).numpy()
         except tf.errors.OpError:
             yield from iterate_batches(items[done:], batch_size, load)
@@ -106,18 +123,24 @@ def _dataset(placed: Sequence[Placed], scale: Scale, shape: tuple[int, int]) -> 
     less = np.tile(scale.less, shape[1])  # by rows: three numbers at a time are slow
     crops = not all(each.cut.size == shape for each in placed)
 
-    def picture(path: Any, decoded: Any, part: Any, size: Any, corner: Any) -> Any:
-        pixels = tf.image.decode_and_crop_jpeg(tf.io.read_file(path), decoded, **AS_PILLOW)
-        resized = tf.compat.v1.image.resize_bilinear(_window(pixels, part[:2], part[2:])[None], size)[0]
+    def picture(path: Any, size: Any, decoded: Any, part: Any, new_size: Any, corner: Any) -> Any:
+        contents = tf.io.read_file(path)
+        with tf.control_dependencies([tf.debugging.assert_equal(tf.io.extract_jpeg_shape(contents)[:2], size)]):
+            pixels = tf.image.decode_and_crop_jpeg(contents, decoded, **AS_PILLOW)
+        resized = tf.raw_ops.ResizeBilinear(images=_window(pixels, part[:2], part[2:])[None], size=new_size)[0]
         kept = _window(resized, corner, shape) if crops else resized
         rows = tf.reshape(kept, (shape[0], shape[1] * 3))
         return tf.reshape((rows if scale.divisor == 1 else rows / scale.divisor) - less, (*shape, 3))
+
+    def uncompiled(*row: Any) -> Any:
+        with tf.xla.experimental.jit_scope(compile_ops=False):  # which would round differently
+            return picture(*row)
 
     columns = zip(*(each.row() for each in placed), strict=True)
     own = tf.data.Options()
     own.threading.private_threadpool_size = usable_cores()
     dataset = tf.data.Dataset.from_tensor_slices(tuple(tf.constant(column) for column in columns))
-    return dataset.map(picture, usable_cores(), deterministic=True).with_options(own)
+    return dataset.map(uncompiled, usable_cores(), deterministic=True).with_options(own)
 
 
 def _window(pixels: Any, corner: Any, size: Any) -> Any:

@@ -25,8 +25,9 @@ from tests.factory import make_case
 from tests.inputs.labelled_forms import as_folders, as_records, make_images
 from tests.inputs.test_images import noise
 
-pytest.importorskip("tensorflow")
-from bench.inputs.tfdata import fast_batches
+tf = pytest.importorskip("tensorflow")
+from bench.inputs import tfdata  # noqa: E402
+from bench.inputs.tfdata import fast_batches  # noqa: E402
 
 FLOAT32 = np.dtype(np.float32)
 NAMES = ("inception", "vgg", "resnet_official")
@@ -85,14 +86,31 @@ def test_plain_files_are_left_to_tensorflow(tmp_path: Path, name: str) -> None:
     """Pillow is not asked for one of them."""
     parts = cut_and_scale(name)
     assert parts is not None
-    items = jpegs(tmp_path)
+    items = [item for item in jpegs(tmp_path) if is_plain(item)]
     noise(40, 30).convert("L").save(tmp_path / "grey.jpg")
     items.append(Item(99, tmp_path / "grey.jpg"))
+    assert len(items) == 26 and asked_of_pillow(items, name) == []
+
+
+def is_plain(item: Item) -> bool:
+    """Baseline, and not so narrow that TensorFlow would have to resize more than is kept."""
+    with Image.open(item.path or "") as image:
+        return "progressive" not in image.info and image.height > 1
+
+
+def asked_of_pillow(items: list[Item], name: str) -> list[int]:
+    """The ids of the items that are not left to TensorFlow; what comes out is right."""
+    parts = cut_and_scale(name)
+    assert parts is not None
+    asked: list[int] = []
 
     def load(item: Item) -> Array:
-        raise AssertionError(f"{item.place} was loaded")
+        asked.append(item.id)
+        return by_pillow(item, name, (64, 64))
 
-    assert sum(batch.count for batch in fast_batches(items, 4, load, *parts, (64, 64))) == len(items)
+    ours = [*fast_batches(items, 5, load, *parts, (64, 64))]
+    assert_same(ours, both(items, name, (64, 64))[1])
+    return sorted(asked)
 
 
 def rotated(picture: Image.Image, path: Path) -> None:
@@ -109,40 +127,86 @@ def png(picture: Image.Image, path: Path) -> None:
     picture.save(path, "PNG")
 
 
-@pytest.mark.parametrize("odd", [rotated, cmyk, png])
-@pytest.mark.parametrize("place", [0, 7, 35])
+def cut_off_progressive(picture: Image.Image, path: Path) -> None:
+    """Without its last scans, which is no error."""
+    picture.save(path, "JPEG", progressive=True)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.rindex(b"\xff\xda")] + b"\xff\xd9")
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("odd", [rotated, cmyk, png, cut_off_progressive])
+@pytest.mark.parametrize("place", [0, 7, 24])
 def test_a_picture_that_tensorflow_would_see_differently(
-    tmp_path: Path, odd: Callable[[Image.Image, Path], None], place: int
+    tmp_path: Path, odd: Callable[[Image.Image, Path], None], place: int, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It, and the batch that it is in, by Pillow."""
-    items = jpegs(tmp_path)
+    monkeypatch.setattr(tfdata, "RARE", 1)
+    items = [item for item in jpegs(tmp_path) if is_plain(item)]
     odd(noise(90, 60), tmp_path / "odd.jpg")
     items[place] = Item(99, tmp_path / "odd.jpg")
-    asked: list[int] = []
-
-    def load(item: Item) -> Array:
-        asked.append(item.id)
-        return by_pillow(item, "inception", (64, 64))
-
-    parts = cut_and_scale("inception")
-    assert parts is not None
-    ours = [*fast_batches(items, 5, load, *parts, (64, 64))]
     first = place - place % 5
-    assert sorted(asked) == sorted(item.id for item in items[first : first + 5])
-    assert_same(ours, both(items, "inception", (64, 64))[1])
+    assert asked_of_pillow(items, name) == sorted(item.id for item in items[first : first + 5])
 
 
-def test_a_file_that_cannot_be_decoded_is_named_and_what_was_before_it_came(tmp_path: Path) -> None:
-    items = jpegs(tmp_path)
+def test_a_strip_of_which_little_is_kept_is_not_resized_as_a_whole(tmp_path: Path) -> None:
+    """TensorFlow would make it 73 000 pixels wide."""
+    noise(9, 9).resize((4000, 4)).save(tmp_path / "strip.jpg")
+    item = Item(7, tmp_path / "strip.jpg")
+    assert asked_of_pillow([item], "vgg") == [7]
+    assert asked_of_pillow([item], "inception") == []
+
+
+def test_where_odd_pictures_are_not_rare_pillow_makes_all(tmp_path: Path) -> None:
+    items = [item for item in jpegs(tmp_path) if is_plain(item)]
+    rotated(noise(90, 60), tmp_path / "odd.jpg")
+    items[11] = Item(99, tmp_path / "odd.jpg")
+    assert asked_of_pillow(items, "vgg") == sorted(item.id for item in items)
+
+
+def test_a_path_that_goes_up_is_the_one_that_the_system_takes(tmp_path: Path) -> None:
+    """TensorFlow would take `link/..` away, and read another file."""
+    (tmp_path / "real/deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "real/deep")
+    for home, size in ((tmp_path, (50, 60)), (tmp_path / "real", (60, 50))):
+        noise(*size).save(home / "1.jpg")
+    assert asked_of_pillow([Item(1, tmp_path / "link/../1.jpg")], "inception") == [1]
+
+
+@pytest.mark.parametrize("kept", [700, -30])  # bytes
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_breaks_off_is_named_and_what_was_before_it_came(tmp_path: Path, name: str, kept: int) -> None:
+    """At its end, too, which none of the pixels that are wanted needs."""
+    items = [item for item in jpegs(tmp_path) if is_plain(item)]
     bad = items[12].path
     assert bad is not None
-    bad.write_bytes(bad.read_bytes()[:700])
-    parts = cut_and_scale("vgg")
+    bad.write_bytes(bad.read_bytes()[:kept])
+    parts = cut_and_scale(name)
     assert parts is not None
-    batches = fast_batches(items, 5, lambda item: by_pillow(item, "vgg", (64, 64)), *parts, (64, 64))
+    batches = fast_batches(items, 5, lambda item: by_pillow(item, name, (64, 64)), *parts, (64, 64))
     assert [next(batches).count, next(batches).count] == [5, 5]
     with pytest.raises(DataError, match=rf"{bad}: cannot be decoded"):
         next(batches)
+
+
+def test_a_file_that_is_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a larger one, after its header was read: not a part of it that is none of its own."""
+    noise(60, 80).save(tmp_path / "1.jpg")
+    read = tfdata._dataset
+
+    def replaced(*arguments: Any) -> Any:
+        noise(240, 320).save(tmp_path / "1.jpg")
+        return read(*arguments)
+
+    monkeypatch.setattr(tfdata, "_dataset", replaced)
+    (ours,), (wanted,) = both([Item(1, tmp_path / "1.jpg")], "inception", (64, 64))
+    np.testing.assert_array_equal(ours.images, wanted.images)
+
+
+def test_without_eager_execution_pillow_makes_all(tmp_path: Path) -> None:
+    noise(60, 80).save(tmp_path / "1.jpg")
+    with tf.Graph().as_default():
+        assert asked_of_pillow([Item(1, tmp_path / "1.jpg")], "inception") == [1]
 
 
 def case_and_signature(dataset: Dataset, name: str, dtype: type = np.float32, count: int = 24) -> Any:
