@@ -31,7 +31,7 @@ def evaluated_batches(case: Case, signature: Signature, limit: int) -> Iterator[
 
 
 def accuracy_batches(case: Case, signature: Signature) -> Iterator[Batch]:
-    """All that is evaluated; made by `tf.data` where it gives the same, and the backend has brought TensorFlow."""
+    """All that is evaluated; made by `tf.data` where it gives the same, and TensorFlow is loaded anyway."""
     parts, shape = cut_and_scale(case.model.preprocess), case.image_shape
     is_float32 = _images_dtype(signature) == np.float32
     if parts is None or shape is None or not is_float32 or "tensorflow" not in sys.modules:

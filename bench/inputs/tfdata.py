@@ -139,6 +139,7 @@ def _dataset(placed: Sequence[Placed], scale: Scale, shape: tuple[int, int]) -> 
     columns = zip(*(each.row() for each in placed), strict=True)
     own = tf.data.Options()
     own.threading.private_threadpool_size = usable_cores()
+    own.autotune.enabled = False  # there is nothing to tune, and ending it takes up to half a second
     dataset = tf.data.Dataset.from_tensor_slices(tuple(tf.constant(column) for column in columns))
     return dataset.map(uncompiled, usable_cores(), deterministic=True).with_options(own)
 

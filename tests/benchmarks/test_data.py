@@ -6,9 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import process_time
 from typing import Any
 
 import numpy as np
@@ -16,17 +14,13 @@ import pytest
 from PIL import Image
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from bench.backends.base import Array
-from bench.environment import usable_cores
-from bench.inputs.batches import iterate_batches
-from bench.inputs.images import load_image
 from bench.inputs.item import Item
-from bench.inputs.preprocess import cut_and_scale
 from tests.benchmarks.coco_like import write_truth
+from tests.benchmarks.decoding import decode, feed, seconds
 from tests.faults import ROOT
 
 pytestmark = pytest.mark.alone
-PHOTOS, BATCH, ATTEMPTS, ROUNDS = 48, 8, 4, 3
+PHOTOS, ATTEMPTS, ROUNDS = 48, 4, 3
 TIMES = 4  # as many, where tf.data takes a moment to begin
 EVALUATED = 500  # images; the memory of 5000 is less than ten times as much
 
@@ -46,43 +40,9 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Item]:
     return items
 
 
-def decode(items: list[Item]) -> None:
-    """The same files by as many threads, and nothing else."""
-
-    def one(item: Item) -> None:
-        with Image.open(item.path or "") as image:
-            image.load()
-
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        list(pool.map(one, items))
-
-
-def feed(items: list[Item], shape: tuple[int, int] | None, name: str, by: str) -> None:
-    """As an accuracy pass gets its batches."""
-    dtype = np.dtype(np.uint8 if name == "raw" else np.float32)
-
-    def load(item: Item) -> Array:
-        return load_image(item, shape, name, dtype, 0)
-
-    if by == "tf.data":
-        from bench.inputs.tfdata import fast_batches
-
-        parts = cut_and_scale(name)
-        assert parts is not None and shape is not None
-        batches = fast_batches(items, BATCH, load, *parts, shape)
-    else:
-        batches = iterate_batches(items, BATCH, load)
-    assert sum(batch.count for batch in batches) == len(items)
-
-
 def cpu_seconds(work: Callable[[], None]) -> float:
     """The least of several."""
-    costs = []
-    for _ in range(ROUNDS):
-        start = process_time()
-        work()
-        costs.append(process_time() - start)
-    return min(costs)
+    return min(seconds(work)[0] for _ in range(ROUNDS))
 
 
 @pytest.mark.parametrize(
