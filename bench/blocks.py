@@ -10,7 +10,13 @@ class Turn(Part):
 
     round: int  # from 0; in each round every variant has one turn
     place: int  # from 0, within the round: drawn by lot
-    samples: int  # of latency and of compute, and launches of the pipelined block
+    samples: int  # of latency
+    launches: int | None = None  # samples of compute, and launches of the pipelined block; None: as many as of latency
+
+    @property
+    def launched(self) -> int:
+        """How often the staged batch is launched, for compute and in the pipelined block."""
+        return self.samples if self.launches is None else self.launches
 
 
 class Block(Part):

@@ -19,10 +19,10 @@ from bench.blocks import Turn
 from bench.case import Case
 from bench.launch import Worker
 from bench.machine.observe import Observer
-from bench.record import Record
+from bench.record import Record, Samples
 from bench.telemetry import IN_TURN, Telemetry, Trace
 
-LEAST, MOST = 5, 200  # samples of a block
+LEAST, MOST = 5, 200  # samples, or launches, of a block
 SPARE = 1.5  # times the largest worker so far: what the next one may need
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -108,7 +108,8 @@ class Group:
             told(number, rounds)
             order = lot.sample(self._ready, len(self._ready))
             for place, worker in enumerate(order):
-                worker.turn(Turn(round=number, place=place, samples=samples_in_block(self._records[worker.case.id])))
+                samples, launches = lengths_of_block(self._records[worker.case.id])
+                worker.turn(Turn(round=number, place=place, samples=samples, launches=launches))
                 if worker.was_interrupted:
                     return True
             self._drop_failed()
@@ -133,16 +134,22 @@ class Group:
         return record
 
 
-def samples_in_block(record: Record) -> int:
-    """As many as fill the time of a block; whole rounds of the batches where these differ in shape."""
-    case = record.case
-    if record.latency is None or not record.latency.times_ns:
+def lengths_of_block(record: Record) -> tuple[int, int]:
+    """Samples of latency and launches that fill the time of a block: a batch's copies take longer than computing it.
+
+    Latency goes whole rounds of the batches where these differ in shape.
+    """
+    samples, launches = (_filling(record.case, loop) for loop in (record.latency, record.compute))
+    if record.case.image_shape is None and record.observed is not None:
+        samples = math.ceil(samples / record.observed.pool_batches) * record.observed.pool_batches
+    return samples, launches
+
+
+def _filling(case: Case, loop: Samples | None) -> int:
+    if loop is None or not loop.times_ns:
         return LEAST
-    fill = math.ceil(1e9 * case.block_duration_s / max(median(record.latency.times_ns), 1))
-    count = max(LEAST, min(fill, case.num_iterations or MOST, MOST))
-    if case.image_shape is None and record.observed is not None:
-        return math.ceil(count / record.observed.pool_batches) * record.observed.pool_batches
-    return count
+    fill = math.ceil(1e9 * case.block_duration_s / max(median(loop.times_ns), 1))
+    return max(LEAST, min(fill, case.num_iterations or MOST, MOST))
 
 
 def shortage(workers: Sequence[Worker]) -> str | None:

@@ -9,7 +9,8 @@ Format history:
 Methodology history (records of different methodology are not compared):
 1 - latency, compute and pipelined throughput; warm-up counted in iterations; nearest-rank percentiles
 2 - loops go on until a minimum of time is reached and the wanted percentile is supported; warm-up until it has settled;
-    inputs, outputs and drift are judged (validity.py); speed-ups are of blocks measured in turn
+    inputs, outputs and drift are judged (validity.py); speed-ups are of blocks measured in turn. A block
+    that does not say its launches had as many as samples of latency, which understates the throughput of what is fast
 """
 
 from __future__ import annotations

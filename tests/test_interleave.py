@@ -15,7 +15,7 @@ import pytest
 
 from bench import interleave
 from bench.case import Case
-from bench.interleave import run_together, samples_in_block
+from bench.interleave import lengths_of_block, run_together
 from bench.launch import Worker
 from bench.machine.observe import observer_of
 from bench.record import Observations, Record
@@ -88,6 +88,8 @@ def test_a_config_measures_its_modes_in_turn_one_at_a_time(tmp_path: Path, monke
     assert len({tuple(turn[3] for turn in turns if turn[1] == number) for number in range(8)}) > 1  # drawn by lot
     lengths = {b.began_ns: sum(b.latency_ns) + sum(b.compute_ns) + b.pipelined_ns for r in records for b in r.blocks}
     assert all(a[0] + lengths[a[0]] <= b[0] for a, b in pairwise(turns))
+    for block in [b for r in records for b in r.blocks]:
+        assert len(block.latency_ns) == block.turn.samples and len(block.compute_ns) == block.turn.launches
     assert all(record.peak_host_bytes for record in records)
 
 
@@ -195,16 +197,18 @@ def test_a_gpu_that_is_nearly_full_is_no_place_for_another(run: Run) -> None:
 
 
 def test_a_block_fills_its_time_within_bounds_and_goes_round_batches_that_differ_in_shape() -> None:
-    def count(milliseconds: float, **changes: Any) -> int:
+    def lengths(latency_ms: float, compute_ms: float, **changes: Any) -> tuple[int, int]:
         case = make_case(num_iterations=None, block_duration_s=0.1, **changes)
         pool = Observations(pool_batches=7, pool_images=7, identical_images=False, flat_images=False)
-        return samples_in_block(make_record(case=case, latency=make_samples([milliseconds] * 9), observed=pool))
+        latency, compute = make_samples([latency_ms] * 9), make_samples([compute_ms] * 9)
+        return lengths_of_block(make_record(case=case, observed=pool, latency=latency, compute=compute))
 
-    assert count(2) == 50
-    assert count(0.001) == 200
-    assert count(300) == 5
-    assert count(2, image_shape=None) == 56
-    assert count(300, image_shape=None) == 7
+    assert lengths(2, 1) == (50, 100)
+    assert lengths(20, 0.6) == (5, 167)  # copies take long, computing does not
+    assert lengths(0.001, 0.001) == (200, 200)
+    assert lengths(300, 300) == (5, 5)
+    assert lengths(2, 1, image_shape=None) == (56, 100)
+    assert lengths(300, 300, image_shape=None) == (7, 5)
 
 
 def test_comparisons_run_together_and_repeats_after_all_of_them() -> None:

@@ -13,7 +13,7 @@ from bench.statistics.rounds import by_round, rounds_in_common
 TIMES: Mapping[str, Callable[[Block], float]] = {
     "speedup": lambda block: median(block.latency_ns),
     "compute_speedup": lambda block: median(block.compute_ns),
-    "throughput_speedup": lambda block: block.pipelined_ns / block.turn.samples,
+    "throughput_speedup": lambda block: block.pipelined_ns / block.turn.launched,
 }
 MEASURES = {"speedup": "latency", "compute_speedup": "compute", "throughput_speedup": "throughput"}
 
