@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from bench.case import Dataset
 from bench.published import against_published
@@ -18,6 +19,8 @@ from bench.statistics.summary import NO_NATIVE, Summary, natives, summarize
 from bench.validity import Problem, judge
 
 LABELS_IN_NOTE = 4
+
+Pair: TypeAlias = tuple[Record, Record | None]  # a case, and the native one that it is held against
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ class Comparison:
 def compare_cases(
     records: Sequence[Record], broken_because: Callable[[Record], str | None] = lambda record: None
 ) -> tuple[Comparison, ...]:
-    """Group records by their cases' comparison, in the order in which they come."""
+    """Group records by their cases' comparison: models as they come, the batch sizes of each from small to large."""
     return compare_runs([records], broken_because)
 
 
@@ -99,18 +102,24 @@ def compare_runs(
     runs: Sequence[Sequence[Record]], broken_because: Callable[[Record], str | None] = lambda record: None
 ) -> tuple[Comparison, ...]:
     """The same over several runs; each case is held against the native one of its own run."""
-    groups: dict[str, list[tuple[Record, Record | None]]] = {}
+    groups: dict[str, list[Pair]] = {}
     for records in runs:
         native = natives(records)
         for record in records:
             groups.setdefault(record.case.comparison, []).append((record, native.get(record.case.comparison)))
+    groups = _by_model(groups)
     titles = distinct([title(group[0][0]) for group in groups.values()], list(groups))
     return tuple(_compare(title, group, broken_because) for title, group in zip(titles, groups.values(), strict=True))
 
 
-def _compare(
-    title: str, pairs: Sequence[tuple[Record, Record | None]], broken_because: Callable[[Record], str | None]
-) -> Comparison:
+def _by_model(groups: Mapping[str, list[Pair]]) -> dict[str, list[Pair]]:
+    cases = {name: pairs[0][0].case for name, pairs in groups.items()}
+    models = list(dict.fromkeys(model_name(case) for case in cases.values()))
+    order = sorted(groups, key=lambda name: (models.index(model_name(cases[name])), cases[name].batch_size))
+    return {name: groups[name] for name in order}
+
+
+def _compare(title: str, pairs: Sequence[Pair], broken_because: Callable[[Record], str | None]) -> Comparison:
     """One comparison of records, each with its native one."""
     records = [record for record, _ in pairs]
     case = records[0].case

@@ -24,14 +24,14 @@ def labels(*records: Record) -> list[str]:
     return [column.label for column in compare_cases(records)[0].columns]
 
 
-def test_groups_keep_the_order_of_records() -> None:
+def test_groups_keep_the_order_of_records_and_go_from_small_batches_to_large() -> None:
     big = [make_record(case=make_case(precision, batch_size=8)) for precision in ("native", "FP16")]
     small = [make_record(case=make_case(precision, batch_size=1)) for precision in ("INT8", "native")]
     first, second = compare_cases([big[0], small[0], small[1], big[1]])
-    assert [column.record for column in first.columns] == big
-    assert [column.record for column in second.columns] == small
-    assert (first.model, first.dataset, first.batch_size) == ("ssd_mobilenet_v1_coco", "coco-val2017", 8)
-    assert all(column.native is small[1] for column in second.columns)
+    assert [column.record for column in first.columns] == small
+    assert [column.record for column in second.columns] == big
+    assert (second.model, second.dataset, second.batch_size) == ("ssd_mobilenet_v1_coco", "coco-val2017", 8)
+    assert all(column.native is small[1] for column in first.columns)
 
 
 def test_comparisons_that_would_look_the_same_are_told_apart() -> None:

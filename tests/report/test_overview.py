@@ -47,6 +47,11 @@ def test_each_model_and_batch_size_has_a_row_and_each_mode_a_column() -> None:
     )
 
 
+def test_what_was_measured_when_leaves_a_models_batch_sizes_together_from_small_to_large() -> None:
+    rows = listings([*of("b", 64), *of("a"), *of("a", 1), *of("b")])["Median latency of a batch"].rows
+    assert [row[:2] for row in rows] == [("b", "8"), ("b", "64"), ("a", "1"), ("a", "8")]
+
+
 def test_a_speedup_over_a_native_case_that_is_not_valid_is_marked_and_the_time_beside_it_is_not() -> None:
     native, fp16 = of("a")
     assert native.latency is not None
