@@ -49,9 +49,9 @@ def cpu_seconds(work: Callable[[], None]) -> float:
     ("shape", "name", "by", "least"),
     [
         (None, "raw", "Pillow", 0.65),
-        ((224, 224), "tf", "Pillow", 0.4),
+        ((224, 224), "tf", "Pillow", 0.35),
         ((224, 224), "resnet_official", "Pillow", 0.45),
-        ((224, 224), "resnet_official", "tf.data", 0.5),
+        ((224, 224), "resnet_official", "tf.data", 0.45),
         ((224, 224), "inception", "tf.data", 0.55),
     ],
 )
