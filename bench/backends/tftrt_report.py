@@ -84,7 +84,9 @@ def _what_is_missing(graph: Any) -> str:
 
 
 def _remedy(ops: Sequence[str]) -> str:
-    return ": set replace_quantizers" if set(ops) & set(MADE) else ""
+    if set(ops) & set(MADE):
+        return ": set replace_quantizers"
+    return ", and replace_quantizers leaves these: export the model without them and set use_calibration to true"
 
 
 def _not_int8(preparation: Preparation) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ LOWERED = recorded("qdq_v4")  # TF-TRT made segments FP16 for want of ranges
 
 
 def quantize(value: Any, op: str) -> Any:
+    if op == PER_CHANNEL:
+        least = -tf.ones(value.shape[-1])
+        return tf.quantization.fake_quant_with_min_max_vars_per_channel(value, least, -least)
     more = {} if op == "QuantizeAndDequantizeV2" else {"num_bits": 8, "narrow_range": True, "axis": -1}
     return getattr(tf.raw_ops, op)(input=value, input_min=-1.0, input_max=1.0, range_given=True, **more)
 
@@ -46,6 +49,7 @@ def prepared(folder: Path, quantized: tuple[str | None, str | None] = (None, Non
     return Preparation(case, folder, signature, {}, None, Path(), lambda name: nullcontext())
 
 
+PER_CHANNEL = "FakeQuantWithMinMaxVarsPerChannel"
 V2, V3, V4 = (f"QuantizeAndDequantizeV{version}" for version in (2, 3, 4))
 
 
@@ -65,9 +69,18 @@ def test_ranges_that_tf_trt_did_not_find_are_a_failure_that_names_the_tensors(
         refuse_lowered_precision(prepared(tmp_path, quantized), LOWERED)
 
 
-@pytest.mark.parametrize("op", [V3, V4])
-def test_weights_through_what_tf_trt_takes_on_activations_alone_are_refused(tmp_path: Path, op: str) -> None:
-    words = f"TF-TRT converts no convolution whose weights pass through {op}: set replace_quantizers"
+@pytest.mark.parametrize(
+    ("op", "remedy"),
+    [
+        (V3, ": set replace_quantizers"),
+        (V4, ": set replace_quantizers"),
+        (PER_CHANNEL, ", and replace_quantizers leaves these: .* set use_calibration to true"),
+    ],
+)
+def test_weights_through_what_tf_trt_takes_on_activations_alone_are_refused(
+    tmp_path: Path, op: str, remedy: str
+) -> None:
+    words = f"TF-TRT converts no convolution whose weights pass through {op}{remedy}"
     with pytest.raises(ConversionError, match=words):
         refuse_unread_weights(prepared(tmp_path / "own", (op, op)))
     refuse_unread_weights(prepared(tmp_path / "calibrated", (op, op), use_calibration=True))
