@@ -40,8 +40,8 @@ def against_published(record: Record, summary: Summary) -> Iterator[str]:
         if name not in summary.values:
             continue
         told = f"{name} {summary.values[name]:.4g}"
-        if not record.case.dataset.name.startswith(prefix):
-            where = record.case.dataset.name
+        where = record.case.dataset.name
+        if where != prefix and not where.startswith(f"{prefix}-"):
             yield f"{told} is of {where}; the published {figure:g} is of {images} ({published.source})"
         else:
             decimals = max(_decimals(each[name]) for each in published.figures.values() if name in each)
@@ -50,10 +50,11 @@ def against_published(record: Record, summary: Summary) -> Iterator[str]:
 
 def _verdict(name: str, figure: float, decimals: int, summary: Summary) -> str:
     """A published figure is rounded: it stands for all values that round to it."""
+    if name not in summary.bounds:
+        return f"has no interval, so it is not held against the published {figure:g}"
     rounding = 0.5 * 10.0**-decimals
-    value = summary.values[name]
-    low, high = summary.bounds.get(name, (value, value))
-    sure = f", {value - figure:+.4f}; 95 % interval {low:.4g} to {high:.4g}" if name in summary.bounds else ""
+    low, high = summary.bounds[name]
+    sure = f", {summary.values[name] - figure:+.4f}; 95 % interval {low:.4g} to {high:.4g}"
     if figure + rounding < low:
         return f"is above the published {figure:g}{sure}"
     if figure - rounding > high:

@@ -14,7 +14,7 @@ from bench.case import Case
 from bench.errors import ConversionError
 from bench.graphs.report import builds, fallbacks
 from bench.inputs.batches import TimedBatch
-from bench.inputs.cases import first_batch, timed_batches
+from bench.inputs.cases import preparing_first_batch, timed_batches
 from bench.measure.goal import goal_of
 from bench.measure.loop import (
     WarmUp,
@@ -98,7 +98,7 @@ def _time(
     report("compute", compute)
     throughput = time_throughput(session, pool, compute, min(goal.min_ns, goal.max_ns))
     report("throughput", throughput)
-    stages = time_stages(session, pool, lambda: first_batch(case, signature))
+    stages = time_stages(session, pool, preparing_first_batch(case, signature))
     report("stages", stages)
     return _Loops(outputs[0], stages, latency, throughput)
 

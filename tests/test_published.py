@@ -92,6 +92,18 @@ def test_zeros_at_the_end_of_a_figure_are_digits_that_were_published(modes: Any,
     card = Published.model_validate({**CARD, "top1": 0.2, "modes": modes})
     model = Model(name="m", task="classification", published=published_accuracy(card, None))
     data = Dataset(name="imagenet-folders", format="folders")
-    accuracy = Accuracy(metrics={"top1": hits / 10_000}, num_images=10_000)
+    answers = Answers(best=(0,) * 10_000, scores=(1.0,) * 10_000, ranks="1" * hits + "0" * (10_000 - hits))
+    accuracy = Accuracy(metrics={"top1": hits / 10_000}, num_images=10_000, answers=answers)
     (sentence,) = told(make_record(case=make_case(model=model, dataset=data), accuracy=accuracy))
     assert verdict in sentence
+
+
+def test_what_has_no_interval_is_not_judged() -> None:
+    (sentence,) = told(measured(3, 5))
+    assert sentence == "top1 0.6 has no interval, so it is not held against the published 0.71 (a guide)"
+
+
+@pytest.mark.parametrize("name", ["imagenette2", "imagenetv2-matched", "cocoa"])
+def test_a_name_that_only_begins_alike_is_another_dataset(name: str) -> None:
+    (sentence,) = told(measured(710, 1000, dataset=name))
+    assert sentence.startswith(f"top1 0.71 is of {name}; ")

@@ -13,7 +13,7 @@ import pytest
 
 from bench.backends.base import Array
 from bench.case import Case, Dataset
-from bench.inputs.cases import first_batch
+from bench.inputs.cases import preparing_first_batch
 from bench.inputs.items import list_items
 from bench.measure import loop, stages
 from bench.record import Accuracy
@@ -142,7 +142,7 @@ def outputs(case: Case, home: Path) -> Array:
     if not case.model.is_used_as_it_lies:
         folder, _ = make(case.model, case.image_shape, 0, home / "cache")
     signature = TensorFlowBackend().signature(case, folder)
-    (array,) = infer(folder, {signature.inputs[0].name: first_batch(case, signature)}).values()
+    (array,) = infer(folder, {signature.inputs[0].name: preparing_first_batch(case, signature)()}).values()
     return array
 
 

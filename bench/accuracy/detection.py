@@ -51,7 +51,7 @@ class BoxMap:
                 found = boxes[row, :count].astype(np.float64)
                 if self._letterbox:
                     found = unboxed(found, (image["height"], image["width"]), batch.images.shape[1:3])
-                kept = scores[row, :count], classes[row, :count] - self._offset
+                kept = scores[row, :count], np.rint(classes[row, :count]) - self._offset
                 self._kept[-1] = _best(found, *kept)
                 self._rows.append(_rows(item.id, found, *kept, image["height"], image["width"]))
 
@@ -128,7 +128,8 @@ def _load_truth(path: str) -> Any:
     truth.dataset = read_annotations(path)
     truth.dataset.setdefault("info", {})  # loadRes copies it
     try:
-        for annotation in truth.dataset["annotations"]:
+        for number, annotation in enumerate(truth.dataset["annotations"], start=1):
+            annotation["id"] = number  # pycocotools takes the id 0 of a match for none
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         truth.createIndex()

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from bench.errors import DataError
 
-Size: TypeAlias = "tuple[int, int] | None"  # height, width
+Size: TypeAlias = "tuple[int, int]"  # height, width
 
 
 def read_annotations(path: str) -> dict[str, Any]:
@@ -27,7 +27,9 @@ def read_annotations(path: str) -> dict[str, Any]:
 def sizes_by_id(data: dict[str, Any], path: str) -> dict[int, tuple[str, Size]]:
     """The file's name and the annotated size of each image that is listed; no annotation may be of another."""
     try:
-        images = {int(image["id"]): (str(image["file_name"]), _size(image)) for image in data["images"]}
+        images = {
+            int(image["id"]): (str(image["file_name"]), (image["height"], image["width"])) for image in data["images"]
+        }
         strays = {annotation["image_id"] for annotation in data["annotations"]} - images.keys()
     except KeyError as error:
         raise DataError(f"{path}: an image or annotation has no {error}") from error
@@ -38,7 +40,3 @@ def sizes_by_id(data: dict[str, Any], path: str) -> dict[int, tuple[str, Size]]:
             f"{path}: annotations name {len(strays)} images that it does not list, such as id {min(strays)}"
         )
     return images
-
-
-def _size(image: dict[str, Any]) -> Size:
-    return (image["height"], image["width"]) if image.keys() >= {"height", "width"} else None

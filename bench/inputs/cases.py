@@ -42,10 +42,11 @@ def accuracy_batches(case: Case, signature: Signature) -> Iterator[Batch]:
     return fast_batches(items, case.batch_size, _loader(case, signature, shape), *parts, shape)
 
 
-def first_batch(case: Case, signature: Signature) -> Array:
-    """The dataset's first batch, decoded and preprocessed in this thread."""
+def preparing_first_batch(case: Case, signature: Signature) -> Callable[[], Array]:
+    """What decodes and preprocesses the dataset's first batch, in the thread that calls it: to be timed."""
     load = _loader(case, signature, case.image_shape)
-    return np.stack([load(item) for item in list_items(case.dataset, min(case.batch_size, case.num_images))])
+    items = list_items(case.dataset, min(case.batch_size, case.num_images))
+    return lambda: np.stack([load(item) for item in items])
 
 
 def timed_batches(case: Case, signature: Signature) -> Sequence[TimedBatch]:

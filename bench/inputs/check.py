@@ -19,7 +19,7 @@ from bench.case import Dataset, Model
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
 from bench.functions import is_function
-from bench.inputs.images import ORIENTATION, decoding, open_picture
+from bench.inputs.images import ORIENTATION, SIDEWAYS, decoding, open_picture
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
 from bench.inputs.preprocess import own_function
@@ -124,7 +124,7 @@ def _problem(item: Item) -> str | None:
     """What is wrong with an image. One without its end marker is decoded to see whether anything is missing."""
     try:
         with decoding(item), open_picture(item) as image:
-            turned = image.getexif().get(ORIENTATION, 1) > 4
+            turned = image.getexif().get(ORIENTATION) in SIDEWAYS
             sizes = {image.size[::-1], image.size if turned else image.size[::-1]}
             marker = END_MARKERS.get(image.format or "")
             if marker is None or marker not in _tail(item):

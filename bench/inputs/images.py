@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from bench.backends.base import Array
 from bench.errors import DataError
@@ -15,6 +15,16 @@ from bench.inputs.item import Channels, Item
 from bench.inputs.preprocess import preprocess
 
 ORIENTATION = 0x0112  # the EXIF tag
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # what sets a picture of that orientation upright; Pillow's exif_transpose writes all other tags anew, and may fail
+SIDEWAYS = (5, 6, 7, 8)  # of which width and height change places
 UNDECODABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -43,13 +53,13 @@ def read_picture(item: Item) -> Image.Image:
     was annotated.
     """
     with decoding(item), open_picture(item) as image:
-        return _rgb(image if is_upright(image, item) else ImageOps.exif_transpose(image))
+        return _rgb(image if is_upright(image, item) else image.transpose(TURNS[image.getexif()[ORIENTATION]]))
 
 
 def is_upright(image: Image.Image, item: Item) -> bool:
     """Whether its pixels are taken as they are stored."""
     as_stored = item.size is not None and image.size == item.size[::-1]
-    return as_stored or image.getexif().get(ORIENTATION, 1) == 1
+    return as_stored or image.getexif().get(ORIENTATION) not in TURNS
 
 
 def random_pixels(

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.agreement import accuracy_intervals, agreement, difference_intervals, match
+from bench.case import Dataset
 from bench.evidence import BOXES_PER_IMAGE, KEPT_BOXES, Answers, Boxes
 from bench.record import Accuracy, Record
 from bench.statistics.bounds import Interval, NoInterval
@@ -81,6 +82,15 @@ def test_other_images_are_not_held_against_each_other() -> None:
     native, other = with_answers("1" * 30 + "0" * 30), with_answers("1" * 30 + "0" * 20, precision="INT8")
     assert difference_intervals(other, native) == {} and agreement(other, native) == {}
     assert difference_intervals(native, native) == {} and agreement(native, native) == {}
+
+
+def test_the_same_images_in_another_folder_are_held_against_each_other() -> None:
+    data = Dataset(name="own", format="folders", images_dir="/here/own")
+    moved = data.model_copy(update={"images_dir": "/there/own"})
+    native = with_answers("1" * 30 + "0" * 30, dataset=data)
+    assert agreement(with_answers("1" * 30 + "0" * 30, precision="INT8", dataset=moved), native)["agreement"] == 1
+    recounted = moved.model_copy(update={"first_label": 1})
+    assert agreement(with_answers("1" * 30 + "0" * 30, precision="INT8", dataset=recounted), native) == {}
 
 
 def test_resampled_map_is_compared_resample_by_resample() -> None:

@@ -285,3 +285,22 @@ def test_resamples_lie_around_the_figure_and_boxes_are_kept(tmp_path: Path) -> N
     low, high = np.percentile(accuracy.resampled["map"], [2.5, 97.5])
     assert low < accuracy.metrics["map"] < high
     assert accuracy.boxes is not None and accuracy.boxes.images == 14
+
+
+@pytest.mark.parametrize("first", [0, 1, 7])
+def test_annotations_may_be_numbered_from_anything(tmp_path: Path, first: int) -> None:
+    """pycocotools takes a match with annotation 0 for none: what was found counted as a false detection."""
+    truth = make_truth()
+    wanted = evaluate(truth, tmp_path)
+    numbered = [{**a, "id": first + i} for i, a in enumerate(truth["annotations"])]
+    assert evaluate({**truth, "annotations": numbered}, tmp_path) == wanted
+
+
+def test_a_class_that_was_computed_in_float_is_the_nearest_one(tmp_path: Path) -> None:
+    truth = make_truth()
+    metric = BoxMap(signature(), write(truth, tmp_path), 0)
+    for image in truth["images"]:
+        outputs = as_outputs([(image, make_detections(truth, image))])
+        below = np.asarray(outputs["detection_classes"], np.float32) - np.float32(0.004)
+        metric.add(batch([image], 1), {**outputs, "detection_classes": below})
+    assert metric.result().metrics == evaluate(truth, tmp_path).metrics

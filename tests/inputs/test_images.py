@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from bench.backends.base import Array
 from bench.errors import DataError
@@ -196,3 +197,23 @@ def test_synthetic_images_have_the_statistics_that_are_asked_for() -> None:
     np.testing.assert_allclose(pixels.mean(0), mean, atol=1)  # 0.2 is the standard error of the first
     np.testing.assert_allclose(pixels.std(0), deviation, rtol=0.05)
     np.testing.assert_array_equal(pixels, random_pixels(3, (200, 200), 0, (mean, deviation)).reshape(-1, 3))
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_pictures_are_turned_as_pillow_turns_them(tmp_path: Path, orientation: int) -> None:
+    path = turned(tmp_path, orientation)
+    with Image.open(path) as image:
+        wanted = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(np.asarray(read_picture(Item(0, path))), wanted)
+
+
+def test_a_turned_picture_may_have_tags_that_nobody_could_write(tmp_path: Path) -> None:
+    """Pillow's exif_transpose writes all of them anew, and fails."""
+    entries = [(0x0112, 3, struct.pack("<HH", 6, 0)), (0x0128, 11, struct.pack("<f", 1.5))]  # the second is no float
+    fields = b"".join(struct.pack("<HHI", tag, kind, 1) + value for tag, kind, value in entries)
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(entries)) + fields + struct.pack("<I", 0)
+    path = tmp_path / "odd.jpg"
+    Image.new("RGB", (6, 4)).save(path, exif=b"Exif\0\0" + tiff)
+    with Image.open(path) as image, pytest.raises(struct.error):
+        ImageOps.exif_transpose(image)
+    assert read_picture(Item(0, path)).size == (4, 6)

@@ -54,6 +54,7 @@ def test_the_first_images_are_taken_after_ordering(tmp_path: Path) -> None:
         ({"images": []}, "annotations, categories missing"),
         (instances(images=[{"file_name": "a.jpg"}]), "no 'id'"),
         (instances(images=[{"id": 1}]), "no 'file_name'"),
+        (instances(images=[{"id": 1, "file_name": "a.jpg"}]), "no 'height'"),
         (instances(annotations=[{"bbox": [0, 0, 1, 1]}]), "no 'image_id'"),
         (instances(annotations=[{"image_id": 5}]), "1 images that it does not list, such as id 5"),
         (instances(images=[]), "no images in"),
