@@ -25,6 +25,7 @@ from bench.telemetry import IN_TURN, Telemetry, Trace
 LEAST, MOST = 5, 200  # samples, or launches, of a block
 SPARE = 1.5  # times the largest worker so far: what the next one may need
 CGROUP = Path("/sys/fs/cgroup")
+MEMORY = ("memory.max", "memory.current", "memory.stat")  # the last one tells what is files, and given back when needed
 
 Start = Callable[[Case], Worker]  # a worker that has run its own phases, and is ready for turns or has failed
 Keep = Callable[[Record], None]  # takes a record, and what replaces it
@@ -68,7 +69,7 @@ class Group:
         if kind is KeyboardInterrupt:
             for worker in self._ready:
                 worker.interrupt()
-        self.release("stopped by Ctrl-C")  # nothing, unless it was
+        self.release("stopped by Ctrl-C" if kind in (None, KeyboardInterrupt) else f"the run ended: {error}")
 
     def take(self, worker: Worker) -> Record:
         """Keep what a worker has measured so far; one that is ready stays alive."""
@@ -118,8 +119,10 @@ class Group:
     def release(self, why_not: str | None) -> None:
         """End all workers that wait; `why_not` says why they were not measured in turn."""
         self._why_not = why_not
-        while self._ready:
-            self._put(self._ready.pop(0).end(why_not))
+        ended = [worker.end(why_not) for worker in self._ready]  # all of them, before storing one may fail
+        self._ready.clear()
+        for record in ended:
+            self._put(record)
 
     def _drop_failed(self) -> None:
         for worker in [worker for worker in self._ready if not worker.is_ready]:
@@ -165,10 +168,11 @@ def free_host_bytes() -> int:
     """What may still be used, of the machine or of the container's limit."""
     free = int(psutil.virtual_memory().available)
     try:
-        limit, used = ((CGROUP / name).read_text("ascii").strip() for name in ("memory.max", "memory.current"))
+        limit, used, fields = ((CGROUP / name).read_text("ascii").strip() for name in MEMORY)
     except OSError:
         return free
-    return free if limit == "max" else min(free, max(0, int(limit) - int(used)))
+    cached = sum(int(line.split()[1]) for line in fields.splitlines() if line.startswith("inactive_file "))
+    return free if limit == "max" else min(free, max(0, int(limit) - int(used) + cached))
 
 
 def _gpu_shortage(records: Sequence[Record]) -> str | None:

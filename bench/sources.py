@@ -50,6 +50,9 @@ def resolve_model(config: Config, problem: Problem) -> Resolved:
     else:
         model, dataset, shape = _own(way, section, benchmark, problem), None, None
     model = model.model_copy(update=_overrides(config, problem))
+    for key in ("box_format", "class_map"):
+        if model.task != "detection" and getattr(section, key) is not None:
+            raise problem(f"model_config.{key}", f"goes with detection, and this is a model of {model.task}; remove it")
     if model.postprocess is not None:
         with about("model_config.postprocess"):
             check_name(model.postprocess)

@@ -17,6 +17,7 @@ class Served:
     files: dict[str, bytes] = field(default_factory=dict)
     etag: str | None = '"1"'
     ranges: bool = True
+    encoding: str | None = None  # that it says the content has
     break_after: list[int] = field(default_factory=list)  # bytes of the next answers; then whole ones
     asked: list[str | None] = field(default_factory=list)  # the Range of each request
     address: str = ""
@@ -52,6 +53,8 @@ def serving() -> Iterator[Served]:
             if start:
                 self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
             self.send_header("Content-Length", str(len(content) - start))
+            if served.encoding:
+                self.send_header("Content-Encoding", served.encoding)
             if served.etag:
                 self.send_header("ETag", served.etag)
             self.end_headers()

@@ -168,6 +168,13 @@ def test_where_memory_is_short_they_are_measured_one_after_the_other(run: Run, m
     assert run.told == []
 
 
+def test_what_a_container_holds_of_files_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("max", "4096"), ("current", "4000"), ("stat", "anon 900\ninactive_file 3000\nfile 3100")):
+        (tmp_path / f"memory.{name}").write_text(text, encoding="ascii")
+    monkeypatch.setattr(interleave, "CGROUP", tmp_path)
+    assert interleave.free_host_bytes() == 3096
+
+
 def test_a_variant_that_runs_out_of_memory_gets_what_the_waiting_ones_held(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

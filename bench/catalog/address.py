@@ -10,12 +10,20 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 SCHEMES = ("http", "https")
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")  # what is unpacked, by its name's end
 NO_FILES = ("", "..")  # as the last part of an address
 
 
 def file_name(url: str) -> str:
     """The name of the file that an address gives."""
     return PurePosixPath(unquote(urlsplit(url).path)).name
+
+
+def bare_name(url: str) -> str:
+    """The same less the suffix of an archive."""
+    name = file_name(url)
+    ends = [suffix for suffix in ARCHIVES if name.lower().endswith(suffix) and name.lower() != suffix]
+    return name[: -len(max(ends, key=len))] if ends else name
 
 
 def _fetchable(url: str) -> str:

@@ -106,7 +106,10 @@ class ModelCard(Part):
     licence: str | None = None
 
     @model_validator(mode="after")
-    def _has_postprocess(self) -> ModelCard:
+    def _fits_its_task(self) -> ModelCard:
+        if self.task != "detection" and (self.class_map is not None or self.box_format != "yxyx"):
+            key = "class_map" if self.class_map is not None else "box_format"
+            raise PydanticCustomError("card", f"{key} goes with task 'detection'; remove it")
         if self.postprocess_options and self.postprocess is None:
             raise PydanticCustomError("card", "postprocess_options goes with postprocess, which is not set")
         return self

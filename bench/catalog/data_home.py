@@ -98,6 +98,8 @@ def _generate_once(card: DatasetCard, script: Path) -> None:
     from filelock import FileLock  # slow to import, and --help has no use for it
 
     home = home_of(card)
+    if home.is_dir():  # whole: it is made elsewhere, and moved there
+        return
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{home}.lock"):

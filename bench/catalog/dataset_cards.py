@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Annotated
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.case import DatasetFormat
-from bench.catalog.address import Sha256, Url
+from bench.catalog.address import Sha256, Url, bare_name
 from bench.part import Part
 
 Value = Annotated[float, Field(ge=0, le=255)]
@@ -36,7 +35,7 @@ class Archive(Part):
     @property
     def folder(self) -> str:
         """Where it is unpacked."""
-        return PurePosixPath(self.url).name.partition(".")[0]
+        return bare_name(self.url)
 
 
 class DatasetSource(Part):

@@ -7,7 +7,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -60,17 +60,30 @@ def obtain(
     """
     with _alone_with(target):
         remove_leftovers(target)
-        given = target.parent / file_name(url)
-        is_given = given.is_file()
-        archive = given if is_given else fetch(url, target.parent, sha256, console)
-        try:
+        with _archive(url, sha256, target, console) as archive:
             digest = _checked(archive, url, sha256, size_bytes, target)
             _place(archive, target, limits)
-        finally:
-            if not is_given:
-                archive.unlink(missing_ok=True)
         _record(target, url, digest, archive_is_verified=sha256 is not None)
     return digest
+
+
+@contextmanager
+def _archive(url: str, sha256: str | None, target: Path, console: Console) -> Iterator[Path]:
+    """What lies beside `target` under the address's own name; else what is fetched, and removed in the end."""
+    given = target.parent / file_name(url)
+    if given.is_file():
+        yield given
+        return
+    folder = target.with_name(f".{target.name}.fetching")  # the target's own: other addresses end in the same name
+    try:
+        fetched = fetch(url, folder, sha256, console)
+        try:
+            yield fetched
+        finally:
+            fetched.unlink(missing_ok=True)
+    finally:
+        with suppress(OSError):  # a part that the next run goes on with
+            folder.rmdir()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from bench.errors import CatalogError
 
 ATTEMPTS = 3
 TIMEOUT_S = (10, 60)  # to connect, and between two chunks
-CHUNK = 1 << 16  # what a broken connection may lose
+CHUNK = 1 << 16
 HTTP_PARTIAL, HTTP_UNSATISFIABLE = 206, 416
 _OBJECT = re.compile(r"^(?:<.*>|\w+\(.*?\)): ")  # urllib3's own, before what went wrong
 
@@ -134,6 +134,7 @@ class ResumingDownloader:
 
     def _receive(self, response: Any, start: int) -> None:
         import requests
+        import urllib3
 
         if not start:
             self._part.begin(response.headers)
@@ -142,10 +143,10 @@ class ResumingDownloader:
         with _bar(self._console, self._part, start, total) as advance, self._part.path.open("ab") as sink:
             broken = None
             try:
-                for chunk in response.iter_content(CHUNK):
+                for chunk in response.raw.stream(CHUNK, decode_content=False):  # a .gz stays one, whatever its label
                     sink.write(chunk)
                     advance(len(chunk))
-            except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
+            except urllib3.exceptions.HTTPError as error:
                 broken = error
         got = self._part.path.stat().st_size
         if broken is not None or total not in (None, got):

@@ -13,13 +13,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
+from bench.catalog.address import ARCHIVES
 from bench.errors import CatalogError
 
-SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 CHUNK = 1 << 20
-DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError)
+DAMAGED = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError,
+    ValueError, OverflowError,
+)  # fmt: skip
+LONG_HEADERS = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
+HEADER_BYTES = 1 << 20  # of such a one, which tarfile reads into memory
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class Entry:
 
 def is_archive(name: str) -> bool:
     """Whether a file of that name is unpacked."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(ARCHIVES)
 
 
 def unpack(archive: Path, target: Path, limits: Limits = USUAL) -> None:
@@ -128,8 +138,21 @@ def _entries(archive: Path) -> Iterator[Iterator[Entry]]:
         with zipfile.ZipFile(archive) as zipped:
             yield _of_zip(zipped)
     else:
-        with tarfile.open(archive) as tarred:
+        with tarfile.open(archive, tarinfo=_Member) as tarred:
             yield _of_tar(tarred)
+
+
+class _Member(tarfile.TarInfo):
+    """A header, refused before tarfile reads what belongs to it, of any length, into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in LONG_HEADERS and member.size > HEADER_BYTES:
+            raise _Refused(f"a header in it is {member.size} bytes long")
+        if member.type == tarfile.GNUTYPE_SPARSE:
+            raise _Refused(f"{member.name!r} is a sparse file; only files and folders are unpacked")
+        return member
 
 
 def _of_tar(archive: tarfile.TarFile) -> Iterator[Entry]:

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
-from bench.catalog.unpack import SUFFIXES, is_archive, unpack
+from bench.catalog.address import ARCHIVES
+from bench.catalog.unpack import is_archive, unpack
 from bench.errors import BenchError, ConfigError, StoreError, nearest
 from bench.export.tidy import BETTER, csv_of
 from bench.history.answers import Night, SeriesInfo
@@ -135,7 +136,7 @@ def _folder(source: Path, scratch: Path) -> Path:
         return source
     if not source.is_file() or not is_archive(source.name):
         raise ConfigError(f"{source}: neither a folder nor an archive (.tar, .tar.gz, .tgz, .tar.bz2, .tar.xz, .zip)")
-    suffix = next(each for each in SUFFIXES if source.name.lower().endswith(each))
+    suffix = next(each for each in ARCHIVES if source.name.lower().endswith(each))
     folder = scratch / "unpacked" / (source.name[: -len(suffix)] or "archive")  # the name of a run that is its root
     folder.parent.mkdir()
     unpack(source, folder)

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 from bench.case import Dataset, Model
@@ -99,6 +100,7 @@ def refuse_overlap(evaluated: Sequence[Item], calibration: Sequence[Item]) -> No
                 )
 
 
+@cache
 def _digest(item: Item) -> str:
     return hashlib.sha256(item.content()).hexdigest()
 

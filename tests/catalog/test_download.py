@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from bench.catalog.dataset_cards import Archive
 from bench.catalog.download import download_model, record_path
 from bench.catalog.fetch import CHUNK, fetch
 from bench.errors import CatalogError
@@ -68,6 +69,10 @@ def there() -> list[str]:
     return sorted(path.name for path in Path("zoo").iterdir())
 
 
+def parts() -> list[str]:
+    return sorted(path.name for path in Path("zoo/.net.fetching").iterdir())
+
+
 def download() -> str:
     return download_model("net", Path("zoo"), QUIET)
 
@@ -93,17 +98,19 @@ def test_a_broken_connection_is_taken_up_again(server: Served, sha256: str | Non
     write_card(server, sha256=sha256)
     server.break_after = [100_000]
     download()
-    assert server.asked == [None, f"bytes={CHUNK}-"]
+    assert server.asked == [None, "bytes=100000-"]
     assert Path("zoo/net/net/saved_model/variables/noise").read_bytes() == NOISE
 
 
 def test_a_truncated_download_goes_on_in_the_next_run(server: Served) -> None:
     write_card(server, sha256=SHA256)
     server.break_after = [2 * CHUNK, CHUNK, 100]
-    kept = 3 * CHUNK
-    with pytest.raises(CatalogError, match=rf"ended after {kept} of \d+ bytes; {kept} bytes are kept in zoo/net.tar"):
+    kept = 3 * CHUNK + 100
+    with pytest.raises(
+        CatalogError, match=rf"ended after {kept} of \d+ bytes; {kept} bytes are kept in zoo/.net.fetching/net.tar"
+    ):
         download()
-    assert there() == ["net.tar.gz.part", "net.tar.gz.part.json"]
+    assert there() == [".net.fetching"] and parts() == ["net.tar.gz.part", "net.tar.gz.part.json"]
     download()
     assert server.asked[3] == f"bytes={kept}-"
     assert there() == ["net", "net.download.json"]
@@ -124,7 +131,7 @@ def test_without_a_validator_or_a_checksum_nothing_is_taken_up(server: Served) -
     write_card(server)
     server.etag = None
     server.break_after = [100_000]
-    with pytest.raises(CatalogError, match=f"ended after {CHUNK} of"):
+    with pytest.raises(CatalogError, match="ended after 100000 of"):
         download()
     assert there() == []
     download()
@@ -141,7 +148,8 @@ def test_a_server_without_ranges_gives_the_whole_again(server: Served) -> None:
 
 def test_all_of_it_may_be_there_already(server: Served) -> None:
     write_card(server, sha256=SHA256)
-    Path("zoo/net.tar.gz.part").write_bytes(ARCHIVE)
+    Path("zoo/.net.fetching").mkdir()
+    Path("zoo/.net.fetching/net.tar.gz.part").write_bytes(ARCHIVE)
     download()
     assert server.asked == [f"bytes={len(ARCHIVE)}-"]
     assert there() == ["net", "net.download.json"]
@@ -288,7 +296,29 @@ def test_ctrl_c_keeps_what_can_be_gone_on_with_and_nothing_else(server: Served) 
         [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
     )
     assert done.returncode in (-signal.SIGINT, 130), done.stderr
-    assert there() == ["net.tar.gz.part", "net.tar.gz.part.json"]
+    assert there() == [".net.fetching"] and parts() == ["net.tar.gz.part", "net.tar.gz.part.json"]
     download()
     assert server.asked == [None, "bytes=10000-"]
     assert there() == ["net", "net.download.json"]
+
+
+@pytest.mark.parametrize("label", ["gzip", "x-gzip"])
+def test_an_archive_that_is_labelled_as_encoded_is_taken_as_it_is(server: Served, label: str) -> None:
+    """As Apache does with .tar.gz, told so or not."""
+    server.encoding = label
+    write_card(server, sha256=SHA256)
+    assert download().endswith("(sha256 verified)")
+
+
+def test_two_models_whose_archives_have_one_name_are_not_mixed_up(server: Served) -> None:
+    """What a killed download of one left is not taken for what the user gave to the other."""
+    write_card(server)
+    Path("zoo/.other.fetching").mkdir()
+    Path("zoo/.other.fetching/net.tar.gz").write_bytes(packed({"net/saved_model/saved_model.pb": b"another"}))
+    download()
+    assert Path("zoo/net/net/saved_model/saved_model.pb").read_bytes() == b"graph"
+
+
+def test_archives_of_a_dataset_have_a_folder_each() -> None:
+    urls = ("http://host/v1.0-train.zip", "http://host/v1.0-val.tar.gz", "http://host/train2017.zip")
+    assert [Archive(url=url).folder for url in urls] == ["v1.0-train", "v1.0-val", "train2017"]

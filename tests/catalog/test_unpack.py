@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -136,6 +139,9 @@ MALICIOUS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a file that is a folder too": (
         lambda path: write(path / "a.tar", {"a": b"x", "a/b": b"y"}), "cannot be unpacked",
     ),
+    "a sparse file": (
+        lambda path: write_tar(path / "a.tar", (tar_member("s", kind=tarfile.GNUTYPE_SPARSE), b"")), "sparse file",
+    ),
     "bomb": (lambda path: write(path / "a.tar.gz", {"zeros": bytes(80 << 20)}), "unpacks to too much"),
     "bomb in a zip": (lambda path: write(path / "a.zip", {"zeros": bytes(80 << 20)}), "unpacks to too much"),
 }  # fmt: skip
@@ -192,3 +198,40 @@ def test_an_interruption_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, home / "model")
     assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE])
+def test_a_header_as_long_as_a_bomb_is_not_read(home: Path, kind: bytes) -> None:
+    """tarfile reads it whole, before any member is seen."""
+    header = tarfile.TarInfo("name")
+    header.type, header.size = kind, 64 << 20
+    archive = home.parent / "a.tar.gz"
+    with gzip.open(archive, "wb") as packed:
+        packed.write(header.tobuf(tarfile.GNU_FORMAT))
+        packed.write(b"a" * header.size)
+    tracemalloc.start()
+    refused(archive, home, "refused, and nothing of it is kept: a header in it is 67108864 bytes long")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
+def test_long_names_are_names(home: Path) -> None:
+    files = {"folder/" * 30 + "name": b"x"}
+    unpack(write(home.parent / "a.tar", files), home / "model")
+    assert contents(home / "model") == files
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.zip"])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+@given(changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6))
+def test_whatever_is_damaged_is_an_error_that_says_so(
+    tmp_path_factory: pytest.TempPathFactory, name: str, changes: list[tuple[float, int]]
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    content = bytearray(write(folder / name, FILES).read_bytes())
+    for place, value in changes:
+        content[int(place * len(content))] = value
+    (folder / name).write_bytes(content)
+    with suppress(CatalogError):
+        unpack(folder / name, folder / "model")
+    assert {path.name for path in folder.iterdir()} <= {name, "model"}

@@ -194,6 +194,7 @@ def test_an_answer_without_boxes_is_an_error(tmp_path: Path, monkeypatch: pytest
 def test_the_config_names_it_with_its_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     changes: dict[str, Any] = {
+        "model_config.task": "detection",
         "model_config.postprocess": "yolov8",
         "model_config.postprocess_options": {"score_threshold": 0.3},
         "model_config.class_map": "coco80",
@@ -208,3 +209,11 @@ def test_the_config_names_it_with_its_options(tmp_path: Path, monkeypatch: pytes
         load_suite(Path(write_config({"model_config.postprocess": "yolov9"})), [])
     with pytest.raises(ConfigError, match=r"model_config.box_format: \"polar\" is not one of"):
         load_suite(Path(write_config({"model_config.box_format": "polar"})), [])
+
+
+@pytest.mark.parametrize("changes", [{"model_config.class_map": "coco80"}, {"model_config.box_format": "xyxy"}])
+def test_a_classifier_has_no_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]) -> None:
+    monkeypatch.chdir(tmp_path)
+    (key,) = changes
+    with pytest.raises(ConfigError, match=f"{key}: goes with detection, and this is a model of classification"):
+        load_suite(Path(write_config(changes)), [])
