@@ -88,6 +88,7 @@ class Accuracy(Part):
     resampled: dict[str, tuple[float, ...]] = {}  # figures of resamples of the images, the same ones in every pass
     answers: Answers | None = None
     boxes: Boxes | None = None
+    notes: tuple[str, ...] = ()  # what the figures do not show
 
 
 class Gpu(Part):

@@ -370,7 +370,7 @@ def truncate(image: Path) -> None:
 
 def coco(images: list[str], image_ids: list[int]) -> str:
     """Annotations that list images, and name them by id."""
-    listed = [{"id": number, "file_name": name} for number, name in enumerate(images)]
+    listed = [{"id": number, "file_name": name, "height": 8, "width": 8} for number, name in enumerate(images)]
     boxes = [{"id": n, "image_id": i, "category_id": 1, "bbox": [0, 0, 1, 1]} for n, i in enumerate(image_ids)]
     return json.dumps({"images": listed, "annotations": boxes, "categories": [{"id": 1, "name": "thing"}]})
 
@@ -379,6 +379,10 @@ ANNOTATIONS = {
     "image that is not there": (coco(["0.jpg", "gone.jpg"], [0, 1]), "images/gone.jpg: no such image"),
     "image that is not listed": (coco(["0.jpg"], [0, 77]), "annotations.json: annotations name 1 images", "id 77"),
     "no annotations": ('{"images": []}', "annotations.json: not COCO annotations: annotations, categories missing"),
+    "no sizes": (
+        '{"images": [{"id": 0, "file_name": "0.jpg"}], "annotations": [{}], "categories": [{}]}',
+        'annotations.json: images.0.height: {"id": 0, "file_name": "0.jpg"}: Field required',
+    ),
     "not JSON": ("annotations", "annotations.json: not an annotation file"),
 }
 

@@ -260,5 +260,7 @@ def test_a_mistake_that_all_cases_meet_is_told_once() -> None:
     outcome = bench("test", write_config(changes))
     assert outcome.exit_code == 2, outcome
     assert outcome.stderr.splitlines() == [
-        "error: test.json: case own-FP32-b1, own-FP16-b1: label 5000 is beyond the model's 1000 classes"
+        "error: test.json: case own-FP32-b1, own-FP16-b1: images/0.jpg: label 5000 is beyond the model's 1000 classes; "
+        "model_config.class_offset, 0 here, says where label 0 is, "
+        "benchmark_config.first_label what labels are counted from"
     ]

@@ -259,7 +259,7 @@ def test_a_mistake_in_the_input_is_told_apart_from_a_defect(tmp_path: Path) -> N
     failure = run_worker(null_case(dataset=dataset), tmp_path / "log", lambda *_: None).failure
     assert failure is not None
     assert (failure.kind, failure.phase) == ("config", "accuracy")
-    assert failure.message == "label 1000 is beyond the model's 1000 classes"
+    assert "a.png: label 1000 is beyond the model's 1000 classes; model_config.class_offset, 0 here" in failure.message
 
 
 def test_lines_of_tf_trt_that_tell_of_missing_engines_become_notes(run_with: Callable[..., Record]) -> None:

@@ -30,7 +30,10 @@ class TopK:
         scores = np.asarray(outputs[self._output])[: batch.count].reshape(batch.count, -1)
         labels = np.array([item.label for item in batch.items]) + self._offset
         if labels.max(initial=0) >= scores.shape[1]:
-            raise DataError(f"label {labels.max() - self._offset} is beyond the model's {scores.shape[1]} classes")
+            place, offset = batch.items[int(labels.argmax())].place, self._offset
+            told = f"{place}: label {labels.max() - offset} is beyond the model's {scores.shape[1]} classes"
+            counted = "benchmark_config.first_label what labels are counted from"
+            raise DataError(f"{told}; model_config.class_offset, {offset} here, says where label 0 is, {counted}")
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
         likely = np.take_along_axis(scores, best, axis=1)
         hits = (best == labels[:, None]) & ~np.isnan(likely)  # NaN comes last, and is among five of few classes

@@ -10,6 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bench.accuracy.bootstrap import ResampledMap
+from bench.accuracy.doubts import doubts
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
@@ -36,6 +37,7 @@ class BoxMap:
         self._offset = class_offset
         self._letterbox = preprocess == "letterbox"
         self._seen: list[int] = []
+        self._unsound = 0  # detections that hold NaN or infinity
         self._kept: list[Any] = []  # of each image, the boxes that a record keeps
         self._rows: list[Any] = []  # image id, x, y, width, height, score, category: as COCO.loadRes takes them
 
@@ -51,13 +53,18 @@ class BoxMap:
                 found = boxes[row, :count].astype(np.float64)
                 if self._letterbox:
                     found = unboxed(found, (image["height"], image["width"]), batch.images.shape[1:3])
-                kept = scores[row, :count], np.rint(classes[row, :count]) - self._offset
+                made = np.column_stack([found, scores[row, :count], np.rint(classes[row, :count]) - self._offset])
+                sound = made[np.isfinite(made).all(axis=1)]  # pycocotools takes a box of NaN for a perfect one
+                self._unsound += count - len(sound)
+                found, kept = sound[:, :4], (sound[:, 4], sound[:, 5])
                 self._kept[-1] = _best(found, *kept)
-                self._rows.append(_rows(item.id, found, *kept, image["height"], image["width"]))
+                if len(sound):
+                    self._rows.append(_rows(item.id, found, *kept, image["height"], image["width"]))
 
     def result(self) -> Accuracy:
         """The twelve COCO figures as fractions."""
         boxes = Boxes.pack(self._kept)
+        notes = tuple(doubts(np.concatenate([np.zeros((0, 7)), *self._rows]), self._unsound, self._truth))
         evaluation = COCOeval(self._truth, _loaded(self._truth, self._rows), "bbox")
         self._rows.clear()
         evaluation.params.imgIds = self._seen
@@ -70,6 +77,7 @@ class BoxMap:
             per_class=_per_class(evaluation),
             resampled={"map": tuple(resampled)},
             boxes=boxes,
+            notes=notes,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from bench.catalog.lookup import dataset_card, model_file, read_card, shown
 from bench.doctor.ask import Answers, ask
 from bench.errors import BenchError, CatalogError, ModelError
 from bench.functions import is_function
-from bench.inputs.preprocess import own_function
+from bench.inputs.feeds import image_input
+from bench.inputs.preprocess import PREPROCESS, own_function
 from bench.postprocess import check_name
 from bench.postprocess.apply import load_postprocess
 
@@ -140,8 +142,28 @@ def _held_against(card: ModelCard, found: Found) -> Iterator[Line]:
     signature = read_signature(found.path)
     for said, there, what in ((card.inputs, signature.inputs, "input"), (card.outputs, signature.outputs, "output")):
         yield from (_differs(tensor, there, what) for tensor in said if not _agrees(tensor, there))
+    yield from (Line(text, is_problem=True) for text in _misfits(card, signature))
     if card.postprocess is None:
         yield from _uses(signature, (card.task,))
+
+
+def _misfits(card: ModelCard, signature: Signature) -> Iterator[str]:
+    """What the card says of images and classes that the model's tensors do not bear out."""
+    images = image_input(signature)
+    if images is not None and len(images.shape) == 4:
+        pairs = zip(images.shape[1:3], card.image_shape or (None, None), strict=True)
+        if any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            takes = f"the model's input {images.name} is {list(images.shape)}"
+            yield f"image_shape: {list(card.image_shape or ())}, and {takes}"
+    named = PREPROCESS.get(card.preprocess)
+    if images is not None and images.dtype.kind in "iu" and named is not None and not named.whole_numbers:
+        yield f"preprocess: {card.preprocess!r} makes fractions, and the model's input is {images.dtype}; use 'raw'"
+    if card.task == "classification" and card.postprocess is None:
+        with suppress(ModelError):  # no scores: told as what it can be used for
+            name = score_output(signature)
+            classes = next((spec.shape[-1] for spec in signature.outputs if spec.name == name and spec.shape), None)
+            if classes is not None and card.class_offset >= classes:
+                yield f"class_offset: {card.class_offset}, and the model has {classes} classes"
 
 
 def _agrees(tensor: Tensor, specs: tuple[TensorSpec, ...]) -> bool:

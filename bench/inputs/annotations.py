@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import NotRequired, TypedDict
 
 from bench.errors import DataError
 
+EXACT = 2**53  # pycocotools holds ids as floats
+Id = Annotated[int, Field(strict=True, gt=-EXACT, lt=EXACT)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Length = Annotated[float, Field(strict=True, gt=0)]
 Size: TypeAlias = "tuple[int, int]"  # height, width
 
 
@@ -24,6 +32,52 @@ def read_annotations(path: str) -> dict[str, Any]:
     return dict(data)
 
 
+class _Image(TypedDict):
+    id: Id
+    file_name: str
+    height: Length
+    width: Length
+
+
+class _Annotation(TypedDict):
+    image_id: Id
+    category_id: Id
+    bbox: tuple[Number, Number, Number, Number]
+    area: NotRequired[Number]
+    iscrowd: NotRequired[int]
+
+
+class _Category(TypedDict):
+    id: Id
+    name: str
+
+
+class _Instances(TypedDict):
+    images: list[_Image]
+    annotations: list[_Annotation]
+    categories: list[_Category]
+
+
+def check_annotations(path: str) -> None:
+    """A DataError where a file does not tell all that mAP takes: what pycocotools stumbles over, or believes."""
+    data = read_annotations(path)
+    for key in ("annotations", "categories"):
+        if data[key] == []:
+            raise DataError(
+                f"{path}: {key} is empty: there is nothing to evaluate; images_dir alone is for speed alone"
+            )
+    try:
+        TypeAdapter(_Instances).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{path}: {place}: {json.dumps(first['input'])[:80]}: {first['msg']}") from error
+    for key in ("images", "categories"):
+        (most, times), *_ = Counter(each["id"] for each in data[key]).most_common(1) or [(None, 0)]
+        if times > 1:
+            raise DataError(f"{path}: {key}: id {most} is there {times} times")
+
+
 def sizes_by_id(data: dict[str, Any], path: str) -> dict[int, tuple[str, Size]]:
     """The file's name and the annotated size of each image that is listed; no annotation may be of another."""
     try:
@@ -36,7 +90,6 @@ def sizes_by_id(data: dict[str, Any], path: str) -> dict[int, tuple[str, Size]]:
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: an image or annotation is not as COCO's are: {error}") from error
     if strays:
-        raise DataError(
-            f"{path}: annotations name {len(strays)} images that it does not list, such as id {min(strays)}"
-        )
+        one = min(strays, key=repr)
+        raise DataError(f"{path}: annotations name {len(strays)} images that it does not list, such as id {one}")
     return images

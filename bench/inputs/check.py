@@ -20,6 +20,7 @@ from bench.case import Dataset, Model
 from bench.environment import usable_cores
 from bench.errors import BenchError, DataError
 from bench.functions import is_function
+from bench.inputs.annotations import check_annotations
 from bench.inputs.images import ORIENTATION, SIDEWAYS, decoding, open_picture
 from bench.inputs.item import Item
 from bench.inputs.items import choose_items, list_items
@@ -50,6 +51,8 @@ def check_data(
     max_corrupt: int = 0,
 ) -> Checked:
     """What will be evaluated; raises DataError where more than `max_corrupt` images cannot be."""
+    if dataset.format == "coco":
+        check_annotations(dataset.annotation_path or "")
     items = list_items(dataset, num_images)
     left_out = _problems(items)
     if len(left_out) > max_corrupt or len(left_out) == len(items):
@@ -119,7 +122,8 @@ def _told(problems: LeftOut, count: int, allowed: int) -> str:
     if len(problems) == 1 and not allowed:
         return first
     more = f"; and {len(problems) - NAMED} more" if len(problems) > NAMED else ""
-    return f"{len(problems)} of {count} images cannot be used, max_corrupt_images allows {allowed}: {first}{more}"
+    bound = f", max_corrupt_images allows {allowed}" if allowed < count else ""
+    return f"{len(problems)} of {count} images cannot be used{bound}: {first}{more}"
 
 
 def _problem(item: Item) -> str | None:

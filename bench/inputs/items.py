@@ -32,7 +32,8 @@ def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"dataset {dataset.name!r}: cannot be read: {error}") from error
     if not items:
-        raise DataError(f"dataset {dataset.name!r}: no images in {dataset.pattern or dataset.images_dir!r}")
+        where = dataset.pattern or dataset.labels_path or dataset.annotation_path or dataset.images_dir
+        raise DataError(f"dataset {dataset.name!r}: no images in {where!r}")
     return items
 
 

@@ -19,7 +19,7 @@ def label_items(dataset: Dataset) -> Iterator[Item]:
     """Of a text with lines "path label"."""
     path = Path(dataset.labels_path or "")
     folder = Path(dataset.images_dir or path.parent)
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         if not line.strip():
             continue
         name, _, label = line.rpartition(" ")
@@ -47,7 +47,7 @@ def table_items(dataset: Dataset) -> Iterator[Item]:
 def folder_items(dataset: Dataset) -> Iterator[Item]:
     """Of a folder for each class: the order of their names, or that of `classes_path`, gives the labels."""
     home = Path(dataset.images_dir or "")
-    folders = sorted(entry for entry in home.iterdir() if entry.is_dir())
+    folders = sorted(entry for entry in home.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     classes = _classes(dataset) or {folder.name: label for label, folder in enumerate(folders)}
     unknown = [folder.name for folder in folders if folder.name not in classes]
     if unknown:
@@ -63,12 +63,19 @@ def folder_items(dataset: Dataset) -> Iterator[Item]:
             number += 1
 
 
+def _lines(path: Path) -> list[str]:
+    """Of a text in UTF-8, with or without the mark that some editors put first."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a text in UTF-8: {error}") from error
+
+
 def _classes(dataset: Dataset) -> Mapping[str, int]:
     """The label of each class that `classes_path` lists, one a line: the first word of a line is its name."""
     if dataset.classes_path is None:
         return {}
-    lines = Path(dataset.classes_path).read_text(encoding="utf-8").splitlines()
-    found = [line.split()[0] for line in lines if line.strip()]
+    found = [line.split()[0] for line in _lines(Path(dataset.classes_path)) if line.strip()]
     if len(set(found)) != len(found):
         raise DataError(f"{dataset.classes_path}: a class stands there twice")
     return {name: label for label, name in enumerate(found)}

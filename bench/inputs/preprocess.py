@@ -111,7 +111,14 @@ def cut_and_scale(name: str) -> tuple[CutFit, Scale] | None:
 def preprocess(picture: Image.Image | Array, image_shape: Shape, name: str, dtype: np.dtype[np.generic]) -> Array:
     """What the model is fed, [height, width, 3], of an RGB picture, or of pixels that have their size already."""
     if is_function(name):
-        return _own(np.asarray(picture), image_shape, name).astype(dtype, copy=False)
+        made = _own(np.asarray(picture), image_shape, name)
+        with np.errstate(invalid="ignore"):  # NaN, told below
+            fed = made.astype(dtype, copy=False)
+        if dtype.kind in "iu" and not np.array_equal(fed, made):
+            raise ModelError(
+                f"model_config.preprocess: {name!r} gives {made[fed != made][0]:g}, and the model takes {dtype}"
+            )
+        return fed
     chosen = PREPROCESS[name]
     if dtype.kind in "iu" and not chosen.whole_numbers:
         raise ModelError(

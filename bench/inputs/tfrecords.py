@@ -8,9 +8,11 @@ it is decoded.
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bench.case import Dataset
@@ -18,6 +20,7 @@ from bench.errors import DataError
 from bench.inputs.item import Item, label_from
 
 ENCODED, LABEL = "image/encoded", "image/class/label"
+SHARD = re.compile(r"(.*-)(\d+)(-of-\d+)(.*)", re.DOTALL)
 Span = tuple[int, int]
 
 
@@ -26,6 +29,11 @@ def record_items(dataset: Dataset) -> Iterator[Item]:
     files = sorted(glob.glob(dataset.pattern or ""))
     if not files:
         raise DataError(f"dataset {dataset.name!r}: no file is called like {dataset.pattern!r}")
+    if missing_files := sorted(_shards(files, dataset.pattern or "") - set(files)):
+        raise DataError(
+            f"dataset {dataset.name!r}: {len(missing_files)} files are not there, such as {missing_files[0]}; to do "
+            "without them, give a pattern that they do not fit"
+        )
     number = 0
     for file in map(Path, files):
         for start, data in read_records(file):
@@ -40,6 +48,14 @@ def record_items(dataset: Dataset) -> Iterator[Item]:
             label = label_from(_number(data, features[LABEL], where), dataset, where)
             yield Item(number, file, label, span=(start + begin, start + end))
             number += 1
+
+
+def _shards(files: Sequence[str], pattern: str) -> set[str]:
+    """All files that the numbers in these names promise, and that the pattern is of."""
+    numbered = [match for file in files if (match := SHARD.fullmatch(file))]
+    series = {(match[1], len(match[2]), match[3], match[4]) for match in numbered}
+    names = {f"{a}{n:0{width}}{of}{end}" for a, width, of, end in series for n in range(int(of[4:]))}
+    return set(fnmatch.filter(names, pattern))
 
 
 def read_records(file: Path) -> Iterator[tuple[int, bytes]]:

@@ -17,6 +17,7 @@ from bench.functions import load_function
 from bench.postprocess import NAMED
 from bench.postprocess.boxes import Shape, to_relative
 
+NO_CATEGORY = -1  # what a background class, below the offset, is mapped to
 PARAMETERS = ("outputs", "image_shape")
 KEY = "model_config.postprocess"
 GIVEN: Mapping[str, Mapping[str, tuple[int | None, ...]]] = {
@@ -70,9 +71,29 @@ def load_postprocess(model: Model) -> Process:
         missing = [key for key in GIVEN[model.task] if not isinstance(made, Mapping) or key not in made]
         if missing:
             raise ModelError(f"{KEY}: {name!r} gives no {', '.join(missing)}, as {model.task} needs")
+        _check_answer(name, {key: np.asarray(made[key]) for key in GIVEN[model.task]}, model.task)
         return made
 
     return process
+
+
+def _check_answer(name: str, made: Mapping[str, Array], task: str) -> None:
+    """A ModelError where arrays are not of the shapes that the metric takes, or do not go together."""
+    for key, shape in GIVEN[task].items():
+        array = made[key]
+        fits = array.ndim == len(shape) and all(a in (None, b) for a, b in zip(shape, array.shape, strict=True))
+        if not fits or array.dtype.kind not in "fiu":
+            wanted = ", ".join("?" if size is None else str(size) for size in shape)
+            got = f"{array.dtype} [{', '.join(map(str, array.shape))}]"
+            raise ModelError(f"{KEY}: {name!r} gives {key} as {got}; numbers [{wanted}] are needed")
+    if task != "detection":
+        return
+    boxes, scores, classes, counts = made.values()
+    if not boxes.shape[:2] == scores.shape == classes.shape or len(counts) != len(boxes):
+        shapes = ", ".join(f"{key} [{', '.join(map(str, array.shape))}]" for key, array in made.items())
+        raise ModelError(f"{KEY}: {name!r} gives arrays that do not go together: {shapes}")
+    if not ((counts >= 0) & (counts <= boxes.shape[1])).all():
+        raise ModelError(f"{KEY}: {name!r} gives num_detections of {counts.tolist()}, and {boxes.shape[1]} boxes each")
 
 
 def _check_options(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -108,8 +129,8 @@ def _mapped(classes: Array, model: Model) -> Array:
         raise ModelError(
             f"model_config.class_map: class {indices.max()} is beyond its {len(model.class_map)} categories"
         )
-    mapped: Array = np.take(model.class_map, np.clip(indices, 0, None)) + model.class_offset
-    return mapped
+    mapped: Array = np.where(indices < 0, NO_CATEGORY, np.take(model.class_map, np.clip(indices, 0, None)))
+    return mapped + model.class_offset
 
 
 def _one_after_the_other(steps: list[Process]) -> Process:

@@ -261,6 +261,7 @@ def _case_notes(column: Column) -> Iterator[str]:
     record = column.record
     yield from _backend_notes(record, column.broken)
     yield from against_published(record, column.summary)
+    yield from record.accuracy.notes if record.accuracy is not None else ()
     if record.stages is not None:
         yield from record.stages.diagnoses(record.telemetry.sm_clock_mhz() if record.telemetry else None)
     if record.profile_absent is not None:

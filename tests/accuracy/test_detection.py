@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -304,3 +304,43 @@ def test_a_class_that_was_computed_in_float_is_the_nearest_one(tmp_path: Path) -
         below = np.asarray(outputs["detection_classes"], np.float32) - np.float32(0.004)
         metric.add(batch([image], 1), {**outputs, "detection_classes": below})
     assert metric.result().metrics == evaluate(truth, tmp_path).metrics
+
+
+def judged(truth: dict[str, Any], folder: Path, change: Callable[[Arrays], Arrays], offset: int = 0) -> Accuracy:
+    metric = BoxMap(signature(), write(truth, folder), offset)
+    for image in truth["images"]:
+        outputs = as_outputs([(image, make_detections(truth, image))])
+        metric.add(batch([image], 1), {**outputs, **change(outputs)})
+    return metric.result()
+
+
+@pytest.mark.parametrize("name", ["detection_boxes", "detection_scores", "detection_classes"])
+def test_what_is_no_number_was_not_found(tmp_path: Path, name: str) -> None:
+    """pycocotools takes a box of NaN for one that fits: a model that overflows would look better."""
+    truth = make_truth()
+
+    def overflow(outputs: Arrays) -> Arrays:
+        changed = np.array(outputs[name], np.float32)
+        changed[0, 0] = np.nan
+        return {name: changed}
+
+    found = judged(truth, tmp_path, overflow)
+    without = [d for image in truth["images"] for d in make_detections(truth, image)[1:]]
+    assert found.metrics == pytest.approx(reference(truth, without, all_ids(truth)), abs=1e-6)
+    total = len(all_detections(truth))
+    assert found.notes == (
+        f"12 of {total} detections hold NaN or infinity: they are left out, as if nothing had been found",
+    )
+
+
+def test_what_can_hardly_be_right_is_told(tmp_path: Path) -> None:
+    truth = make_truth()
+    assert judged(truth, tmp_path, lambda outputs: {}).notes == ()
+    (classes,) = judged(truth, tmp_path, lambda outputs: {}, offset=7).notes
+    assert classes.endswith("no category for: class_offset or class_map may be wrong")
+    for factor in (300, 1 / 1000):
+        (boxes,) = judged(truth, tmp_path, lambda o, by=factor: {ZOO[0]: o[ZOO[0]] * by}).notes  # type: ignore[misc]
+        assert boxes.endswith("box_format may be wrong")
+    listed = {**truth, "categories": truth["categories"][1:]}
+    strays = sum(each["category_id"] == 1 for each in truth["annotations"])
+    assert judged(listed, tmp_path, lambda outputs: {}).notes[-1].startswith(f"{strays} annotations are of categories")

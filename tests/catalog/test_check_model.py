@@ -123,6 +123,25 @@ def test_what_a_run_would_stumble_over_is_a_problem(tmp_path: Path, changes: dic
     assert problems[0].startswith(words)
 
 
+MISFITS: dict[str, tuple[dict[str, Any], str]] = {
+    "shape": ({"image_shape": [16, 8]}, "image_shape: [16, 8], and the model's input images is [None, 8, 8, 3]"),
+    "fractions": ({"preprocess": "tf"}, "preprocess: 'tf' makes fractions, and the model's input is uint8; use 'raw'"),
+    "offset": ({"class_offset": 8}, "class_offset: 8, and the model has 8 classes"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), MISFITS.values(), ids=MISFITS)
+def test_what_does_not_fit_the_model_is_a_problem(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    images = TensorSpec("images", np.dtype(np.uint8), (None, 8, 8, 3))
+    scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
+    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((images,), (scores,)))
+    for card, problems in ({"image_shape": [8, 8], "class_offset": 1}, []), (changes, [words]):
+        path = str(write_card(tmp_path, task="classification", **card))
+        assert [line.text for line in check_path(path, ".") if line.is_problem] == problems
+
+
 ARCHITECTURES = {
     "unknown": ({"keras_application": "VGG161"}, "no architecture 'VGG161' in this TensorFlow; did you mean 'VGG16'?"),
     "argument": ({"keras_application": "ResNet50V15", "arguments": {"clases": 8}}, "ResNet50V15 cannot be built with"),

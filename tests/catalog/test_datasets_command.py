@@ -79,7 +79,8 @@ def archived(home: Path, annotations: dict[str, Any]) -> None:
 
 def test_archives_that_lie_there_are_unpacked_each_in_its_folder(home: Path) -> None:
     images = [{"id": n, "file_name": f"{n}.jpg", "height": 8, "width": 8} for n in range(2)]
-    archived(home, {"images": images, "annotations": [], "categories": []})
+    cup = {"image_id": 1, "category_id": 3, "bbox": [0, 0, 4, 4]}
+    archived(home, {"images": images, "annotations": [cup], "categories": [{"id": 3, "name": "cup"}]})
     assert bench("datasets", "download", "own").stdout.strip() == str(home / "data" / "own")
     assert (home / "data" / "own" / "pictures" / "val" / "1.jpg").is_file()
     assert bench("datasets", "check", "own").stdout == "own: 2 images can be used, 0 cannot\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -161,8 +162,8 @@ def test_an_image_of_another_size_than_its_annotation_says_is_named(tmp_path: Pa
     folder_of(tmp_path / "val", 0, 1)
     listed = {
         "images": [{"id": 5, "file_name": "0.jpg", "height": 99, "width": 16}],
-        "annotations": [],
-        "categories": [],
+        "annotations": [{"image_id": 5, "category_id": 1, "bbox": [0, 0, 9, 9]}],
+        "categories": [{"id": 1, "name": "cup"}],
     }
     (tmp_path / "instances.json").write_text(json.dumps(listed), encoding="utf-8")
     dataset = Dataset(
@@ -170,3 +171,41 @@ def test_an_image_of_another_size_than_its_annotation_says_is_named(tmp_path: Pa
     )
     with pytest.raises(DataError, match=r"0\.jpg: has 16 x 16 pixels, and its annotation says 16 x 99"):
         check_data(dataset, 100, None, None)
+
+
+WHOLE: dict[str, Any] = {
+    "images": [{"id": 5, "file_name": "0.jpg", "height": 16, "width": 16}],
+    "annotations": [
+        {"id": 0, "image_id": 5, "category_id": 1, "bbox": [0, 0, 9.5, 9], "iscrowd": 0, "segmentation": []}
+    ],
+    "categories": [{"id": 1, "name": "cup", "supercategory": "kitchen"}],
+}
+
+
+@pytest.mark.parametrize(("key", "change", "words"), [
+    ("images", {"id": "5"}, 'images.0.id: "5": Input should be a valid integer'),
+    ("images", {"id": 2**60}, "images.0.id: 1152921504606846976: Input should be less than"),
+    ("images", {"width": "16"}, 'images.0.width: "16": Input should be a valid number'),
+    ("images", {"height": None}, "images.0.height: null: Input should be a valid number"),
+    ("annotations", {"image_id": None}, "annotations.0.image_id: null: Input should be a valid integer"),
+    ("annotations", {"bbox": [1, 2, 3]}, "annotations.0.bbox.3: "),
+    ("annotations", {"bbox": [1, 2, 3, float("nan")]}, "annotations.0.bbox.3: NaN: Input should be a finite number"),
+    ("categories", {"id": "1"}, 'categories.0.id: "1": Input should be a valid integer'),
+    ("categories", {"name": None}, "categories.0.name: null: Input should be a valid string"),
+])  # fmt: skip
+def test_annotations_that_are_not_as_coco_s_are_named(
+    tmp_path: Path, key: str, change: dict[str, Any], words: str
+) -> None:
+    folder_of(tmp_path / "val", 0, 1)
+    file = tmp_path / "instances.json"
+    data = Dataset(name="val", format="coco", images_dir=str(tmp_path / "val"), annotation_path=str(file))
+    file.write_text(json.dumps(WHOLE), encoding="utf-8")
+    assert check_data(data, None, None, None).count == 1
+    for content, told in (
+        ({**WHOLE, key: [{**WHOLE[key][0], **change}]}, words),
+        ({**WHOLE, "categories": WHOLE["categories"] * 2}, "categories: id 1 is there 2 times"),
+        ({**WHOLE, "annotations": []}, "annotations is empty: there is nothing to evaluate"),
+    ):
+        file.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(DataError, match=re.escape(f"{file}: {told}")):
+            check_data(data, None, None, None)

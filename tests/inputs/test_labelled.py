@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import struct
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from bench.inputs.images import load_image
 from bench.inputs.items import list_items
 from bench.inputs.tfrecords import masked_crc32c
 from bench.record import Accuracy
-from tests.inputs.labelled_forms import as_folders, as_labels, as_records, as_table, make_images
+from tests.inputs.labelled_forms import Images, as_folders, as_labels, as_records, as_table, make_images
 
 FORMS = (as_labels, as_table, as_folders, as_records)
 FLOAT32 = np.dtype(np.float32)
@@ -145,3 +146,39 @@ def test_a_corrupt_image_in_a_record_is_named_by_its_place(tmp_path: Path) -> No
     assert checked.count == 3 and [number for number, _ in checked.left_out] == [2]
     used = list_items(dataset.model_copy(update={"left_out": checked.left_out}), checked.count)
     assert [item.id for item in used] == [0, 1, 3]
+
+
+def test_a_shard_that_is_not_there_is_missed(tmp_path: Path) -> None:
+    dataset = as_records(tmp_path, make_images(), shards=3)
+    gone = tmp_path / "validation-00001-of-00003"
+    gone.unlink()
+    with pytest.raises(DataError, match=f"1 files are not there, such as {gone}; to do without"):
+        list_items(dataset, None)
+    some = dataset.model_copy(update={"pattern": str(tmp_path / "validation-0000[02]-of-*")})
+    assert len(list_items(some, None)) == 16
+
+
+def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
+    dataset = as_folders(tmp_path, make_images())
+    wanted = list_items(dataset, None)
+    (tmp_path / "folders" / ".ipynb_checkpoints").mkdir()
+    assert list_items(dataset, None) == wanted
+
+
+@pytest.mark.parametrize("make", [as_labels, as_table])
+def test_a_text_may_begin_with_the_mark_of_its_encoding(
+    tmp_path: Path, make: Callable[[Path, Images], Dataset]
+) -> None:
+    dataset = make(tmp_path, make_images())
+    wanted = list_items(dataset, None)
+    for path in filter(None, (dataset.labels_path, dataset.classes_path)):
+        Path(path).write_bytes(codecs.BOM_UTF8 + Path(path).read_bytes())
+    assert list_items(dataset, None) == wanted
+
+
+def test_a_text_that_is_not_utf8_or_empty_is_named(tmp_path: Path) -> None:
+    dataset = as_labels(tmp_path, make_images())
+    for content, words in ((b"\xff\xfea", "labels.txt: not a text in UTF-8"), (b"", "no images in '.*labels.txt'")):
+        Path(dataset.labels_path or "").write_bytes(content)
+        with pytest.raises(DataError, match=words):
+            list_items(dataset, None)

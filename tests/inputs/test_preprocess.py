@@ -120,6 +120,20 @@ def test_fractions_are_not_cut_off_for_a_model_that_takes_integers(name: str) ->
         preprocess(picture(8, 8), (8, 8), name, np.dtype(np.uint8))
 
 
+def halves(image: Array, image_shape: tuple[int, int] | None) -> Array:
+    """A preprocessing of the user's own, as an integer model cannot take it."""
+    return np.asarray(image, np.float32) / 2
+
+
+def test_nor_are_those_of_a_function_of_ones_own() -> None:
+    even, odd = np.full((2, 8, 8, 3), 4, np.uint8)
+    odd[3, 4, 1] = 5
+    name = f"{__name__}:halves"
+    assert preprocess(even, (8, 8), name, np.dtype(np.uint8)).dtype == np.uint8
+    with pytest.raises(ModelError, match=r"halves' gives 2\.5, and the model takes uint8"):
+        preprocess(odd, (8, 8), name, np.dtype(np.uint8))
+
+
 @given(height=st.integers(1, 300), width=st.integers(1, 300), shape=st.tuples(st.integers(8, 200), st.integers(8, 200)))
 def test_letterbox_keeps_proportions_and_lies_in_the_middle(height: int, width: int, shape: tuple[int, int]) -> None:
     top, left, new_height, new_width = letterbox_place((height, width), shape)

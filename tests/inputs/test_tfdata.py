@@ -16,13 +16,13 @@ from bench.backends.base import Array, Signature, TensorSpec
 from bench.case import Dataset, Model
 from bench.errors import DataError
 from bench.inputs.batches import Batch, iterate_batches
-from bench.inputs.cases import accuracy_batches, evaluated_batches
+from bench.inputs.cases import accuracy_batches, evaluated_batches, preparing_first_batch
 from bench.inputs.images import load_image
 from bench.inputs.item import Item
 from bench.inputs.preprocess import PREPROCESS, cut_and_scale
 from tests.configs import ROOT
 from tests.factory import make_case
-from tests.inputs.labelled_forms import as_folders, as_records, make_images
+from tests.inputs.labelled_forms import as_folders, as_labels, as_records, make_images
 from tests.inputs.test_images import noise
 
 tf = pytest.importorskip("tensorflow")
@@ -247,3 +247,13 @@ def test_tensorflow_is_not_imported_for_it() -> None:
 
 def test_what_is_made_by_tf_data() -> None:
     assert tuple(name for name in PREPROCESS if cut_and_scale(name)) == NAMES
+
+
+def test_the_batch_whose_making_is_timed_is_listed_before(tmp_path: Path) -> None:
+    """A stage is of pictures: to parse COCO's annotations takes a hundred times as long."""
+    dataset = as_labels(tmp_path, make_images())
+    case, signature = case_and_signature(dataset, "raw")
+    wanted = next(iter(evaluated_batches(case, signature, 24))).images
+    prepare = preparing_first_batch(case, signature)
+    Path(dataset.labels_path or "").unlink()
+    np.testing.assert_array_equal(prepare(), wanted)

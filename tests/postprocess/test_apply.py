@@ -217,3 +217,35 @@ def test_a_classifier_has_no_boxes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     (key,) = changes
     with pytest.raises(ConfigError, match=f"{key}: goes with detection, and this is a model of classification"):
         load_suite(Path(write_config(changes)), [])
+
+
+def test_a_background_class_is_of_no_category() -> None:
+    process = processing(detector(class_map=(10, 30), class_offset=1), {"classes": "detection_classes"})
+    assert process is not None
+    made = process({"detection_classes": np.array([[0.0, 1.0, 2.0]], np.float32)}, SHAPE)
+    assert (made["detection_classes"] - 1).tolist() == [[-1, 10, 30]]
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    ("boxes=np.zeros((2, 5))", r"gives detection_boxes as float64 \[2, 5\]; numbers \[\?, \?, 4\] are needed"),
+    ("boxes=np.zeros((2, 5, 5))", r"gives detection_boxes as float64 \[2, 5, 5\]"),
+    ("scores=np.array([['a'] * 5] * 2)", r"gives detection_scores as <U1 \[2, 5\]"),
+    ("classes=np.zeros((2, 4))", r"arrays that do not go together: detection_boxes \[2, 5, 4\], detection_scores"),
+    ("counts=np.zeros(1)", "arrays that do not go together"),
+    ("counts=np.array([0, -2])", r"gives num_detections of \[0, -2\], and 5 boxes each"),
+    ("counts=np.array([0, 6])", r"gives num_detections of \[0, 6\]"),
+])  # fmt: skip
+def test_an_answer_of_other_shapes_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, words: str
+) -> None:
+    text = (
+        "import numpy as np\n\n\ndef made(boxes=np.zeros((2, 5, 4)), scores=np.zeros((2, 5)), "
+        "classes=np.zeros((2, 5)), counts=np.zeros(2)):\n"
+        "    return dict(detection_boxes=boxes, detection_scores=scores, detection_classes=classes, "
+        "num_detections=counts)\n\n\n"
+        f"def detect(outputs, image_shape):\n    return made({change})\n"
+    )
+    process = processing(detector(postprocess=own(tmp_path, monkeypatch, text)), {})
+    assert process is not None
+    with pytest.raises(ModelError, match=words):
+        process({}, SHAPE)
