@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +11,9 @@ from rich.console import Console
 from bench.catalog.datasets_command import datasets
 from bench.catalog.models_command import models
 from bench.compare.command import RESULTS, OfSuite, Results, compare
-from bench.errors import BenchError
 from bench.export.command import export
 from bench.history.command import app as history
-from bench.program import run_program
+from bench.program import run_program, told
 from bench.test import test
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -46,15 +44,12 @@ def report(
     from bench.history.runs import find_run
     from bench.report.writer import report_run, report_runs
 
-    try:
+    with told():
         folders = [find_run(word, results, suite) for word in runs]
         if len(folders) == 1:
             report_run(Console(), folders[0], output or folders[0])
         else:
             report_runs(Console(), folders, output)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
 
 
 @app.command()
@@ -74,12 +69,8 @@ def aa(
     """Measure one case against itself: how often differences are seen that are none, and which are resolved."""
     from bench.aa import run_aa
 
-    try:
-        code = run_aa(config, settings or (), select or (), pairs, results)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    raise typer.Exit(code)
+    with told():
+        raise typer.Exit(run_aa(config, settings or (), select or (), pairs, results))
 
 
 @app.command()
@@ -93,11 +84,8 @@ def doctor(
     from bench.doctor.examine import examine
     from bench.doctor.screen import screen
 
-    try:
+    with told():
         diagnosis = examine(model)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
     if as_json:
         print(diagnosis.model_dump_json(indent=2))
     else:
@@ -115,11 +103,8 @@ def extract_engines(
     """Write the engine of a converted SavedModel as a TensorRT plan that stands alone."""
     from bench.extract import extract, screen
 
-    try:
+    with told():
         extraction = extract(model, output, force, parts)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
     if as_json:
         print(extraction.model_dump_json(indent=2))
     else:

@@ -9,8 +9,8 @@
       + ConversionError       a backend could not convert a model: the case fails, the others go on (exit code 4)
       + StoreError            results could not be written (exit code 5)
 
-Caught once, at the edge of each program: test.py, cli.py, the commands of compare, export and history,
-pytest_plugin.py, worker.py and inputs/check.py.
+Caught once, at the edge of each program: test.py, program.py for all other commands, pytest_plugin.py, worker.py and
+inputs/check.py.
 """
 
 from __future__ import annotations

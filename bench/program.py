@@ -7,8 +7,11 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from bench.errors import StoreError
+import typer
+
+from bench.errors import BenchError, StoreError
 from bench.store import FULL
 from bench.verdict import EXIT_CODES
 
@@ -35,6 +38,16 @@ def run_program(command: Callable[[], None]) -> None:
         ended = error.__context__  # where the output failed once more when it was to be flushed
         is_told = isinstance(ended, SystemExit) and ended.code == StoreError.exit_code
         _end(StoreError.exit_code if is_told else tell(error))
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """End a command with one message and its exit code where its user can do something about what went wrong."""
+    try:
+        yield
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
 
 
 def tell(error: Exception) -> int:

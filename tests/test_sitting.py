@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bench.backends.variables import worker_variables
 from bench.blocks import Block, Turn
 from bench.case import Case
 from bench.config import read_json
@@ -253,6 +254,22 @@ def test_the_verdict_says_what_is_missing_and_what_was_mixed() -> None:
     other = make_record(environment=make_environment(driver="560"), sitting=2)
     mixed = [make_record(environment=make_environment()), other]
     assert environment_differences(mixed) == ["driver: 580.00 in sitting 1, 560 in sitting 2"]
+
+
+def test_what_a_backend_sets_is_no_difference_of_sittings_and_what_a_user_sets_is() -> None:
+    def measured(precision: str, sitting: int, **variables: str) -> Record:
+        own = worker_variables(make_case(precision), {}) | variables
+        return make_record(precision, sitting=sitting, environment=make_environment(variables=own))
+
+    first, alone = measured("native", 1), measured("FP16", 2)
+    assert "TF_TRT_SHOW_DETAILED_REPORT" in str(alone.environment)
+    assert environment_differences([first, alone]) == []
+    louder = measured("native", 1, TF_CPP_MIN_LOG_LEVEL="2", TF_ENABLE_ONEDNN_OPTS="0")
+    assert environment_differences([louder, alone]) == ["$TF_ENABLE_ONEDNN_OPTS: 0 in sitting 1, none in sitting 2"]
+    assert environment_differences([measured("FP32", 1), louder, alone, measured("native", 2)]) == [
+        "$TF_CPP_MIN_LOG_LEVEL: 2 in sitting 1, none in sitting 2",
+        "$TF_ENABLE_ONEDNN_OPTS: 0 in sitting 1, none in sitting 2",
+    ]
 
 
 def test_a_baseline_is_not_asked_about_a_run_that_is_unfinished(monkeypatch: pytest.MonkeyPatch) -> None:

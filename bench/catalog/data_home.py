@@ -125,6 +125,8 @@ def _generate(card: DatasetCard, script: Path, home: Path) -> None:
             raise ConfigError(
                 f"dataset {card.name!r}: {script.name} made other pixels than the card's: sha256 {digest}"
             )
+        if not made.is_dir():
+            raise ConfigError(f"dataset {card.name!r}: {script.name} ended without an error, and made no folder --out")
         made.rename(home)
 
 

@@ -7,6 +7,7 @@ may also be named by its path, wherever it lies.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, get_args
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 AnyCard = TypeVar("AnyCard", ModelCard, DatasetCard)
+Read = TypeVar("Read")
 
 
 def model_card(name: str) -> ModelCard:
@@ -46,6 +48,18 @@ def names(kind: str) -> dict[str, Path]:
     """The cards of a kind, "models" or "datasets", by name; the working directory's come first."""
     files = [file for root in (ROOT, Path.cwd()) for file in sorted((root / kind).glob("*.json"))]
     return {file.stem: file for file in files}
+
+
+def of_all(kind: str, read: Callable[[str], Read]) -> tuple[list[Read], list[str]]:
+    """What `read` makes of each card of a kind, by name; and what is wrong with the cards that cannot be read."""
+    found: list[Read] = []
+    faults: list[str] = []
+    for name in sorted(names(kind)):
+        try:
+            found.append(read(name))
+        except CatalogError as error:
+            faults.append(str(error))
+    return found, faults
 
 
 def shown(path: Path) -> str:

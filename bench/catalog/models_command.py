@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from bench.errors import BenchError
+from bench.errors import CatalogError
+from bench.program import told
 
 models = typer.Typer(help="The models that a config can name.", no_args_is_help=True)
 Name = Annotated[
@@ -22,16 +20,6 @@ OutputDir = Annotated[
     str, typer.Option("--output-dir", metavar="DIR", help="Where downloaded models lie, as model_config.output_dir.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON, for machines.")]
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """An error of ours as one message and its exit code."""
-    try:
-        yield
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
 
 
 @models.command("list")
@@ -47,10 +35,14 @@ def list_models(
     with told():
         if markdown:
             print(models_page(), end="")
-        elif as_json:
-            print(json.dumps([state.summary() for state in states(output_dir)], indent=2))
+            return
+        found, faults = states(output_dir)
+        if as_json:
+            print(json.dumps([state.summary() for state in found], indent=2))
         else:
-            Console().print(listing(states(output_dir)))
+            Console().print(listing(found))
+        if faults:
+            raise CatalogError("\n".join(faults))
 
 
 @models.command()

@@ -13,7 +13,7 @@ from rich.table import Table
 from bench.catalog.data_home import home_of, how_to_get, missing_parts, provide, resolve_dataset
 from bench.catalog.dataset_cards import DatasetCard
 from bench.catalog.download import obtain
-from bench.catalog.lookup import dataset_card, names
+from bench.catalog.lookup import dataset_card, of_all
 from bench.catalog.unpack import Limits
 from bench.errors import CatalogError
 from bench.preflight import check_in_child, check_request
@@ -50,9 +50,9 @@ class State:
         return {**known, "status": self.status, "folder": str(home_of(card)), "description": card.description}
 
 
-def states() -> list[State]:
-    """Of all datasets, by name."""
-    return [State(dataset_card(name)) for name in sorted(names("datasets"))]
+def states() -> tuple[list[State], list[str]]:
+    """Of all datasets, by name, and what is wrong with the cards that cannot be read."""
+    return of_all("datasets", lambda name: State(dataset_card(name)))
 
 
 def listing(found: list[State]) -> Table:

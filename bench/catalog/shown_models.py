@@ -15,7 +15,7 @@ from bench.case import Task
 from bench.catalog.card_pages import accuracy, origin, size
 from bench.catalog.cards import ModelCard
 from bench.catalog.find import find_model, how_to_get
-from bench.catalog.lookup import model_file, names, read_card, shown
+from bench.catalog.lookup import model_file, of_all, read_card, shown
 from bench.errors import CatalogError
 
 
@@ -50,9 +50,9 @@ class State:
         return {"name": card.name, "task": card.task, "from": origin(card), "state": self.word, "path": self.path}
 
 
-def states(output_dir: str) -> list[State]:
-    """All cards."""
-    return [state_of(name, output_dir) for name in sorted(names("models"))]
+def states(output_dir: str) -> tuple[list[State], list[str]]:
+    """All cards, and what is wrong with those that cannot be read."""
+    return of_all("models", lambda name: state_of(name, output_dir))
 
 
 def state_of(name: str, output_dir: str) -> State:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError
+from bench.program import told
 
 Results = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are kept.")]
 Acknowledged = Annotated[
@@ -35,12 +34,8 @@ def compare(
     html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Also as a page, written there.")] = None,
 ) -> None:
     """Hold run B against A. Exit codes: 0 passed, 1 regressed, 2 usage, 3 inconclusive, 4 broken."""
-    try:
-        code = _compare(baseline, candidate, results, suite, config, acknowledged, as_markdown, html)
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        code = error.exit_code
-    raise typer.Exit(code)
+    with told():
+        raise typer.Exit(_compare(baseline, candidate, results, suite, config, acknowledged, as_markdown, html))
 
 
 def _compare(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.compare.command import ACKNOWLEDGED, RESULTS, Acknowledged, OfSuite, Results
-from bench.errors import BenchError, ConfigError
+from bench.errors import ConfigError
 from bench.export.formats import FORMATS, MLFLOW, check_format, rendered
+from bench.program import told
 
 if TYPE_CHECKING:
     from bench.export.run import ExportedRun
@@ -38,7 +39,7 @@ def export(
     acknowledged: Acknowledged = ACKNOWLEDGED,
 ) -> None:
     """Write a run for another tool. The exit code says whether that worked, and not how the run came out."""
-    try:
+    with told():
         if format == MLFLOW:
             print(_logged(run, baseline, results, suite, acknowledged))
             return
@@ -51,9 +52,6 @@ def export(
             replace_atomic(output, data)
         else:
             sys.stdout.write(data.decode())
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
 
 
 def _exported(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.errors import BenchError, ConfigError
+from bench.errors import ConfigError
+from bench.program import told
 
 if TYPE_CHECKING:
     from bench.history.index import Index
@@ -34,7 +33,7 @@ RESULTS, ACKNOWLEDGED, METRIC = Path("results"), Path("acknowledged.json"), "med
 @app.command()
 def rebuild(results: Results = RESULTS) -> None:
     """Make the index anew from the runs' files."""
-    with _errors():
+    with told():
         from bench.history.index import Index
 
         index = Index(results).rebuild()
@@ -50,7 +49,7 @@ def show(
     results: Results = RESULTS,
 ) -> None:
     """List series: their last value, their usual one, how far nights differ."""
-    with _errors():
+    with told():
         from bench.history.listing import show_trends
         from bench.history.trend import trends
 
@@ -66,7 +65,7 @@ def changepoints(
     results: Results = RESULTS,
 ) -> None:
     """When levels changed: the first night, both levels, and which versions and commits lie on either side."""
-    with _errors():
+    with told():
         from bench.history.acknowledged import read_acknowledged
         from bench.history.listing import show_changes
         from bench.history.trend import trends
@@ -85,7 +84,7 @@ def plot(
     results: Results = RESULTS,
 ) -> None:
     """A picture of every series: nights, what was expected of them, changes, versions."""
-    with _errors():
+    with told():
         from bench.history.acknowledged import read_acknowledged
         from bench.history.plot import picture
         from bench.history.trend import trends
@@ -108,7 +107,7 @@ def page(
     results: Results = RESULTS,
 ) -> None:
     """One HTML page: how the newest night ended, then every series with its picture, changes and environments."""
-    with _errors():
+    with told():
         from bench.history.acknowledged import read_acknowledged
         from bench.history.page import history_page
         from bench.store import replace_atomic
@@ -131,7 +130,7 @@ def ack(
     suite: OfSuite = None,
 ) -> None:
     """Accept a change: from that night on the new level is what is expected. Commit the file, for review."""
-    with _errors():
+    with told():
         from bench.history.acknowledge import acknowledge
         from bench.history.runs import find_run
 
@@ -150,7 +149,7 @@ def golden(
     suite: OfSuite = None,
 ) -> None:
     """Pin a run, against which slow drift shows; without a run, tell which are pinned."""
-    with _errors():
+    with told():
         from bench.history.golden import pin, read_golden
         from bench.history.measured import read_run
         from bench.history.runs import find_run
@@ -177,7 +176,7 @@ def export_series(
     results: Results = RESULTS,
 ) -> None:
     """Every night of the series as tidy CSV, a row a night and statistic, or as JSON with versions."""
-    with _errors():
+    with told():
         from bench.history.exchange import series_text
         from bench.store import replace_atomic
 
@@ -196,7 +195,7 @@ def import_from(
     results: Results = RESULTS,
 ) -> None:
     """Take in runs from elsewhere: checked, whole or not at all, and nothing that is there is overwritten."""
-    with _errors():
+    with told():
         from bench.history.exchange import import_runs
 
         found = import_runs(source, results)
@@ -220,12 +219,3 @@ def _index(results: Path) -> Index:
 def _skipped(index: Index) -> None:
     for each in index.skipped():
         print(f"skipped: {each.path}: {each.reason}", file=sys.stderr)
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
+from bench.backends.variables import worker_variables
 from bench.history.series import covariates
 from bench.record import Environment, Record
 from bench.repeats import processes
@@ -42,14 +43,22 @@ def _alike(records: Iterable[Record]) -> str:
 
 
 def environment_differences(records: Iterable[Record]) -> list[str]:
-    """What was not the same in all sittings, as "driver: 550 in sitting 1, 560 in sitting 2"."""
+    """What was not the same in all sittings, as "driver: 550 in sitting 1, 560 in sitting 2".
+
+    A variable that a case's own backend sets tells nothing of the sitting: other cases do, or it is left out.
+    """
     found: dict[int, dict[str, str]] = {}
+    untold: dict[int, set[str]] = {}
     for record in records:
         if record.environment is not None:
-            found.setdefault(record.sitting, _facts(record.environment))
+            own = {f"${name}" for name in worker_variables(record.case)}
+            facts = {name: value for name, value in _facts(record.environment).items() if name not in own}
+            found[record.sitting] = facts | found.get(record.sitting, {})
+            untold[record.sitting] = own & untold.get(record.sitting, own)
     names = dict.fromkeys(name for facts in found.values() for name in facts)
+    left_out = {name for own in untold.values() for name in own}
     differing = [name for name in names if len({facts.get(name) for facts in found.values()}) > 1]
-    return [f"{name}: {', '.join(_values(name, found))}" for name in differing]
+    return [f"{name}: {', '.join(_values(name, found))}" for name in differing if name not in left_out]
 
 
 def _values(name: str, found: Mapping[int, Mapping[str, str]]) -> Iterator[str]:

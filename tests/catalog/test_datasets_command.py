@@ -41,6 +41,17 @@ def test_every_dataset_is_listed_with_its_state() -> None:
     assert all(name in bench("datasets", "list").stdout for name in listed)
 
 
+@pytest.mark.parametrize(("command", "sound"), [("datasets", "coco-val2017"), ("models", "vgg16")])
+def test_a_faulty_card_is_told_and_hides_no_other(command: str, sound: str) -> None:
+    Path(command).mkdir()
+    Path(command, "faulty.json").write_text('{"name": "faulty"}', encoding="utf-8")
+    for options in ((), ("--json",)):
+        outcome = bench(command, "list", *options)
+        assert outcome.exit_code == 2
+        assert sound in outcome.stdout
+        assert "faulty.json: description: " in outcome.stderr
+
+
 def test_show_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
     shown = json.loads(bench("datasets", "show", "coco-val2017", "--json").stdout)
     assert shown["folder"] == str(home / "data" / "coco2017")

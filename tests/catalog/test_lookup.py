@@ -271,6 +271,12 @@ def test_a_generator_that_fails_leaves_nothing() -> None:
     assert [path for path in Path("cache").iterdir() if path.is_dir()] == []
 
 
+def test_a_generator_that_makes_nothing_is_told_apart_from_a_cache_that_takes_nothing() -> None:
+    write_generated("made", 'print(\'{"pixels_sha256": "0123456789abcdef"}\')')
+    with pytest.raises(ConfigError, match=r"dataset 'made': make.py ended without an error, and made no folder --out$"):
+        provide(resolve_dataset(dataset_card("made")))
+
+
 def test_a_generator_that_makes_other_pixels_is_refused() -> None:
     write_generated("made", SCRIPT.replace("0123", "3210"))
     with pytest.raises(ConfigError, match=r"dataset 'made': make.py made other pixels .* 3210456789abcdef"):
