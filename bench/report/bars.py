@@ -195,7 +195,7 @@ def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
         if place.column is None:
             axes.text(0.008, place.y, place.text, transform=axes.get_yaxis_transform(), va="center", weight="bold")
     axes.set_yticks([place.y for place, _ in cases], [place.text for place, _ in cases])
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, pad=7)
     longest = max(len(_text(column, place.comparison, bars)) for place, column in cases)
     axes.set_xlim(0, max(1.3, 1.06 + 0.014 * longest) * span)
     axes.set_xlabel(bars.axis)
