@@ -22,8 +22,7 @@ set_up() { # set_up FOLDER PYTHON REQUIREMENT...: made once, and again when setu
     if [ "$(cat "$folder/.made-from" 2>/dev/null)" != "$stamp" ]; then
         echo "Setting up $folder with $("$python" --version)" >&2
         "$python" -m venv --clear "$folder"
-        # most modules are never imported: compiling them all takes longer than compiling at import what is
-        "$folder/bin/python" -m pip install --no-compile --quiet --disable-pip-version-check "$@"
+        "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@"
         echo "$stamp" > "$folder/.made-from"
     fi
 }
