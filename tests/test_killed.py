@@ -9,7 +9,7 @@ import pytest
 from tests.configs import ROOT
 from tests.killed import kill_at_random
 
-KILLS = 12  # python -m tests.killed does it 100 times
+KILLS = 8  # python -m tests.killed does it 100 times
 
 
 @pytest.mark.slow
