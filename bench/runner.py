@@ -31,6 +31,7 @@ from bench.inputs.cases import (
     items_sha256,
 )
 from bench.inputs.feeds import check_shapes, feed
+from bench.inputs.labelled import classes_by_folder
 from bench.load.phase import run_loads
 from bench.making import saved_model
 from bench.measure.loop import without_garbage_collection
@@ -242,7 +243,7 @@ def _judge(case: Case, signature: Signature) -> Metric | None:
         )
     if case.model.task == "detection":
         return BoxMap(signature, case.dataset.annotation_path or "", case.model.class_offset, case.model.preprocess)
-    return TopK(signature, case.model.class_offset)
+    return TopK(signature, case.model.class_offset, classes_by_folder(case.dataset))
 
 
 def _peak_host_bytes() -> int:

@@ -21,7 +21,7 @@ from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpe
 from bench.backends.null import NullBackend, NullSession
 from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion, Profile
-from bench.errors import ConversionError, ModelError
+from bench.errors import ConversionError, DataError, ModelError
 from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
@@ -29,6 +29,7 @@ from bench.runner import run_case
 from bench.statistics.summary import summarize
 from bench.verdict import broken_because, verdict
 from tests.factory import make_case, make_optimization, make_record, run_worker
+from tests.inputs.labelled_forms import as_folders, make_images
 from tests.measure.simulated import MS
 
 SIDE = 4
@@ -267,6 +268,15 @@ def test_accuracy_is_over_the_first_num_images(run: Run, tmp_path: Path) -> None
     report, backend = run(make(labelled(tmp_path / "data", 9), batch_size=2, num_images=4))
     assert reds(backend.inferred("accuracy")) == [[0, 1], [2, 3]]
     assert report.parts["accuracy"].num_images == 4
+
+
+def test_folders_that_cannot_be_the_classes_are_refused(run: Run, tmp_path: Path) -> None:
+    """The model has 256 classes: whatever the labels of two folders are, they are not its classes'."""
+    dataset = as_folders(tmp_path, make_images(6), ("n01440764", "n01443537"))
+    with pytest.raises(
+        DataError, match=r"folders: 2 folders for the model's 256 classes .*benchmark_config\.classes_path"
+    ):
+        run(make(dataset))
 
 
 def test_progress_every_so_many_batches(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.accuracy.doubts import doubts_of_classes
 from bench.accuracy.outputs import score_output
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
@@ -18,9 +19,12 @@ NO_CLASS = -1  # is most likely where all scores are NaN
 class TopK:
     """Counts the images whose label is the most likely class, or among the five most likely."""
 
-    def __init__(self, signature: Signature, class_offset: int) -> None:
+    def __init__(self, signature: Signature, class_offset: int, folders: int | None = None) -> None:
+        """`folders`: how many there are, where their order alone gives the labels."""
         self._output = score_output(signature)
         self._offset = class_offset
+        self._folders = folders
+        self._labels: list[int] = []
         self._best: list[int] = []
         self._scores: list[float] = []
         self._ranks: list[str] = []
@@ -29,6 +33,7 @@ class TopK:
         """Take one batch's outputs in; padding is left out."""
         scores = np.asarray(outputs[self._output])[: batch.count].reshape(batch.count, -1)
         labels = np.array([item.label for item in batch.items]) + self._offset
+        self._check_folders(batch, scores.shape[1])
         if labels.max(initial=0) >= scores.shape[1]:
             place, offset = batch.items[int(labels.argmax())].place, self._offset
             told = f"{place}: label {labels.max() - offset} is beyond the model's {scores.shape[1]} classes"
@@ -37,6 +42,7 @@ class TopK:
         best = np.argsort(-scores, axis=1, kind="stable")[:, :5]
         likely = np.take_along_axis(scores, best, axis=1)
         hits = (best == labels[:, None]) & ~np.isnan(likely)  # NaN comes last, and is among five of few classes
+        self._labels += (labels - self._offset).tolist()
         self._best += np.where(np.isnan(likely[:, 0]), NO_CLASS, best[:, 0] - self._offset).tolist()
         self._scores += [float(f"{score:.{DIGITS}g}") for score in likely[:, 0]]
         self._ranks += np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(str).tolist()
@@ -46,4 +52,17 @@ class TopK:
         every = Answers(best=tuple(self._best), scores=tuple(self._scores), ranks="".join(self._ranks))
         count = len(self._ranks)
         metrics = {"top1": every.hits(1) / count, "top5": every.hits(5) / count}
-        return Accuracy(metrics=metrics, num_images=count, answers=every if count <= KEPT_ANSWERS else None)
+        kept = every if count <= KEPT_ANSWERS else None
+        notes = tuple(doubts_of_classes(*map(np.array, (self._best, self._scores, self._labels))))
+        return Accuracy(metrics=metrics, num_images=count, answers=kept, notes=notes)
+
+    def _check_folders(self, batch: Batch, classes: int) -> None:
+        if self._folders is None or self._folders + self._offset == classes:
+            return
+        path = batch.items[0].path
+        place = path.parent.parent if path is not None else "class_folders"
+        raise DataError(
+            f"{place}: {self._folders} folders for the model's {classes} classes with model_config.class_offset "
+            f"{self._offset}: their order gives labels only where none is missing; benchmark_config.classes_path "
+            "can list all classes"
+        )

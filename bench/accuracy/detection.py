@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from bench.accuracy.bootstrap import ResampledMap
-from bench.accuracy.doubts import doubts
+from bench.accuracy.doubts import doubts_of_boxes
 from bench.accuracy.outputs import detection_outputs
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
@@ -64,7 +64,7 @@ class BoxMap:
     def result(self) -> Accuracy:
         """The twelve COCO figures as fractions."""
         boxes = Boxes.pack(self._kept)
-        notes = tuple(doubts(np.concatenate([np.zeros((0, 7)), *self._rows]), self._unsound, self._truth))
+        notes = tuple(doubts_of_boxes(np.concatenate([np.zeros((0, 7)), *self._rows]), self._unsound, self._truth))
         evaluation = COCOeval(self._truth, _loaded(self._truth, self._rows), "bbox")
         self._rows.clear()
         evaluation.params.imgIds = self._seen

@@ -1,4 +1,4 @@
-"""What the figures of detections do not show: what was no detection, and what could hardly be right."""
+"""What figures of accuracy do not show: what was no answer, and what could hardly be right."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ from typing import Any
 
 import numpy as np
 
+BEYOND_CHANCE = 3  # standard deviations of the difference of two counts of images, which is at most their number's root
 PIXEL = 1  # a box no larger is none: relative ones that are said to be in pixels
 
 
-def doubts(rows: Any, unsound: int, truth: Any) -> Iterator[str]:
+def doubts_of_classes(best: Any, scores: Any, labels: Any) -> Iterator[str]:
+    """Of each image's most likely class, which is counted as labels are, and its score: NaN where all are."""
+    count, sound = len(labels), ~np.isnan(scores)
+    if not sound.all():
+        yield f"{count - sound.sum()} of {count} images have no score but NaN: they count as wrong"
+    hits = (sound & (best == labels)).sum()
+    for shift, where in ((-1, "before"), (1, "after")):
+        beside = (sound & (best == labels + shift)).sum()
+        if beside - hits > BEYOND_CHANCE * np.sqrt(count):
+            told = f"have the class {where} their label's as the most likely, and {hits} their label's"
+            yield f"{beside} of {count} images {told}: class_offset or first_label may be wrong"
+
+
+def doubts_of_boxes(rows: Any, unsound: int, truth: Any) -> Iterator[str]:
     """Of detections, as COCO.loadRes takes them, and so many that are no numbers, against the annotations of a COCO."""
     if unsound:
         every = unsound + len(rows)

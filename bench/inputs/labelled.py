@@ -46,8 +46,7 @@ def table_items(dataset: Dataset) -> Iterator[Item]:
 
 def folder_items(dataset: Dataset) -> Iterator[Item]:
     """Of a folder for each class: the order of their names, or that of `classes_path`, gives the labels."""
-    home = Path(dataset.images_dir or "")
-    folders = sorted(entry for entry in home.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    home, folders = Path(dataset.images_dir or ""), _folders(dataset)
     classes = _classes(dataset) or {folder.name: label for label, folder in enumerate(folders)}
     unknown = [folder.name for folder in folders if folder.name not in classes]
     if unknown:
@@ -61,6 +60,17 @@ def folder_items(dataset: Dataset) -> Iterator[Item]:
         for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES):
             yield Item(number, file, classes[folder.name])
             number += 1
+
+
+def classes_by_folder(dataset: Dataset) -> int | None:
+    """How many folders tell by their order alone which classes there are; None where something else does."""
+    by_order = dataset.format == "folders" and dataset.classes_path is None
+    return len(_folders(dataset)) if by_order else None
+
+
+def _folders(dataset: Dataset) -> list[Path]:
+    home = Path(dataset.images_dir or "")
+    return sorted(entry for entry in home.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _lines(path: Path) -> list[str]:

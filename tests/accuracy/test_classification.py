@@ -110,3 +110,42 @@ def test_scores_with_spatial_dimensions_of_one_are_flattened() -> None:
 def test_a_model_without_scores_is_refused_with_what_it_has() -> None:
     with pytest.raises(ModelError, match=r"features \[None, 7, 7, 64\]"):
         TopK(signature(0, features=(None, 7, 7, 64)), 0)
+
+
+@pytest.mark.parametrize(
+    ("shift", "wrong", "told"),
+    [
+        (1, 10, "80 of 100 images have the class after their label's as the most likely, and 10 their label's"),
+        (-1, 10, "80 of 100 images have the class before their label's as the most likely, and 10 their label's"),
+        (1, 70, None),
+        (0, 10, None),
+    ],
+)
+def test_answers_beside_the_labels_are_told(shift: int, wrong: int, told: str | None) -> None:
+    """Of 100 images: those that are right but for the shift, and others at random; 10 are right as they are."""
+    labels = np.random.default_rng(1).integers(5, 15, 100)
+    best = labels + shift
+    best[:10] = labels[:10]
+    best[10 : 10 + wrong] = 2
+    accuracy = evaluate(np.eye(20, dtype=np.float32)[best], labels.tolist(), 8)
+    assert accuracy.notes == ((f"{told}: class_offset or first_label may be wrong",) if told else ())
+
+
+def test_images_without_a_score_are_told_and_the_background_is_none_of_them() -> None:
+    scores = np.eye(4, dtype=np.float32)[[0, 0, 1, 2, 3]]
+    scores[3] = np.nan
+    accuracy = evaluate(scores, [0, 1, 0, 1, 2], 2, offset=1)
+    assert accuracy.notes == ("1 of 5 images have no score but NaN: they count as wrong",)
+    assert accuracy.metrics["top1"] == pytest.approx(2 / 5)
+
+
+@pytest.mark.parametrize(("folders", "offset", "fits"), [(3, 0, False), (4, 0, True), (3, 1, True), (None, 0, True)])
+def test_folders_whose_order_cannot_be_the_classes_are_refused(folders: int | None, offset: int, fits: bool) -> None:
+    """One that is missing shifts the labels of all after it."""
+    metric = TopK(signature(4), offset, folders)
+    images = Batch(np.zeros((1, 1, 1, 3)), (Item(0, Path("home/a/1.jpg"), 0),))
+    if fits:
+        metric.add(images, {"probabilities": np.eye(4, dtype=np.float32)[[0]]})
+        return
+    with pytest.raises(DataError, match=r"home: 3 folders for the model's 4 classes .* benchmark_config.classes_path"):
+        metric.add(images, {"probabilities": np.eye(4, dtype=np.float32)[[0]]})

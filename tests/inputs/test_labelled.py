@@ -21,6 +21,7 @@ from bench.inputs.batches import iterate_batches
 from bench.inputs.check import check_data
 from bench.inputs.images import load_image
 from bench.inputs.items import list_items
+from bench.inputs.labelled import classes_by_folder
 from bench.inputs.tfrecords import masked_crc32c
 from bench.record import Accuracy
 from tests.inputs.labelled_forms import Images, as_folders, as_labels, as_records, as_table, make_images
@@ -69,9 +70,11 @@ def test_folders_of_some_classes_keep_their_labels_by_the_list(tmp_path: Path) -
     dataset = as_folders(tmp_path, [image for image in make_images() if image[1] == 2])
     (tmp_path / "folders" / "n01440764").rmdir()
     assert {item.label for item in list_items(dataset, None)} == {1}  # by the order of the folders that there are
+    assert classes_by_folder(dataset) == 2
     as_table(tmp_path, make_images())
     listed = dataset.model_copy(update={"classes_path": str(tmp_path / "synsets.txt")})
     assert {item.label for item in list_items(listed, None)} == {2}
+    assert classes_by_folder(listed) is None
 
 
 def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
