@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.case import Edits, Model, Task
+from bench.case import Edits, Model, ModelFormat, Task
 from bench.catalog.cards import ModelCard
 from bench.catalog.find import Found, find_model, saved_model_in
 from bench.catalog.lookup import model_file, read_card, shown
@@ -24,6 +24,11 @@ Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default 
 
 # The category ids of COCO that are used, of 1 to 90.
 COCO80 = tuple(n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+
+# By the ending of a file.
+FORMATS: Mapping[str, ModelFormat] = {
+    ".pb": "frozen_graph", ".meta": "checkpoint", ".keras": "keras", ".h5": "keras",
+}  # fmt: skip
 
 # Each way to name a model of one's own, with the keys that say more about it.
 OWN: dict[str, tuple[str, ...]] = {
@@ -115,6 +120,18 @@ def weights_of(card: ModelCard, found: Found) -> dict[str, Any]:
         fields["input_names"] = tuple(tensor.name for tensor in card.inputs)
         fields["output_names"] = tuple(tensor.name for tensor in card.outputs)
     return fields
+
+
+def model_of_file(path: Path, key: str) -> Model:
+    """A model that is no SavedModel, whose inputs and outputs are found as in a run; what it is for is left open."""
+    found = FORMATS.get(path.suffix)
+    if found is None or path.name == "saved_model.pb":
+        kinds = ", ".join(FORMATS)
+        raise CatalogError(
+            f"{key}: {str(path)!r} is a file: name a card, the folder of a SavedModel, or a {kinds} file"
+        )
+    place = path.with_suffix("") if found == "checkpoint" else path
+    return Model(name=plain(path.stem), task="classification", path=str(place), format=found)
 
 
 def _own(way: str, section: ModelSection, benchmark: DataKeys, problem: Problem) -> Model:

@@ -1,4 +1,4 @@
-"""`bench models check`: a card and the model that it describes, or a SavedModel of one's own."""
+"""`bench models check`: a card and the model that it describes, or a model of one's own."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ import numpy as np
 from bench.accuracy.outputs import detection_outputs, score_output
 from bench.backends.availability import tensorflow_folder
 from bench.backends.base import Signature, TensorSpec
-from bench.case import Model, Task
+from bench.case import Model, ModelFormat, Task
 from bench.catalog.cards import ModelCard, Tensor
 from bench.catalog.find import Found, find_model, saved_model_in
 from bench.catalog.lookup import dataset_card, model_file, read_card, shown
-from bench.doctor.ask import Answers, ask
+from bench.doctor.ask import WITHOUT_GPU, Answers, ask, of_what_is_made
 from bench.errors import BenchError, CatalogError, ModelError
 from bench.functions import is_function
 from bench.inputs.feeds import image_input
 from bench.inputs.preprocess import PREPROCESS, own_function
 from bench.postprocess import check_name
 from bench.postprocess.apply import load_postprocess
+from bench.sources import model_of_file, weights_of
 
 JUDGES: Mapping[Task, Callable[[Signature], object]] = {
     "detection": detection_outputs,
     "classification": score_output,
 }
-WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
+KINDS: Mapping[ModelFormat, str] = {
+    "saved_model": "SavedModel", "frozen_graph": "frozen graph", "checkpoint": "checkpoint", "keras": "Keras model",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,25 +44,27 @@ class Line:
 
 
 def check_path(named: str, output_dir: str) -> Iterator[Line]:
-    """Everything there is to say of a card, by name or path, or of a SavedModel; an error where it cannot be read."""
+    """Everything there is to say of a card, by name or path, or of a model; an error where it cannot be read."""
     path = Path(named)
     if path.suffix == ".json" or (not path.exists() and path.name == named):
         yield from _check_card(model_file(named), output_dir)
-    elif path.is_file():
-        raise CatalogError(f"{path}: is a file: name a card, .json, or the folder of a SavedModel")
     else:
-        folder = saved_model_in(path, "PATH")
-        signature = read_signature(folder)
-        yield Line(f"{folder}: a SavedModel")
+        model = model_of_file(path, "PATH") if path.is_file() else None
+        place = path if model else saved_model_in(path, "PATH")
+        signature = read_signature(place, model)
+        yield Line(f"{place}: a {KINDS[model.format if model else 'saved_model']}")
         yield from (Line(f"  {text}") for text in _tensors(signature))
         yield from _uses(signature)
 
 
-def read_signature(folder: Path) -> Signature:
-    """A SavedModel's tensors, asked in a child process; an error where they cannot be."""
-    answers = _answers(str(folder), "signature", str(folder))
+def read_signature(place: Path, other: Model | None = None) -> Signature:
+    """A SavedModel's tensors, asked in a child process, or those of one made of a model in another format; an error
+    where they cannot be.
+    """
+    question = ("signature", str(place)) if other is None else of_what_is_made(other, "signature")
+    answers = _answers(str(place), *question)
     if answers.get("outputs") is None:
-        raise ModelError(f"{folder}: {answers.failure}")
+        raise ModelError(f"{place}: {answers.failure}")
     return Signature(_specs(answers.get("inputs")), _specs(answers.get("outputs")))
 
 
@@ -136,10 +141,9 @@ LOOKS: Mapping[str, Callable[[ModelCard], None]] = {
 
 def _held_against(card: ModelCard, found: Found) -> Iterator[Line]:
     """The card's tensors beside the model's."""
-    if found.format != "saved_model":
-        yield Line(f"it is a {found.format}: its tensors are looked for when it is used")
-        return
-    signature = read_signature(found.path)
+    is_other = found.format != "saved_model"
+    other = Model(name=card.name, task=card.task, **weights_of(card, found)) if is_other else None
+    signature = read_signature(found.path, other)
     for said, there, what in ((card.inputs, signature.inputs, "input"), (card.outputs, signature.outputs, "output")):
         yield from (_differs(tensor, there, what) for tensor in said if not _agrees(tensor, there))
     yield from (Line(text, is_problem=True) for text in _misfits(card, signature))

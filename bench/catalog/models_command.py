@@ -71,11 +71,15 @@ def download(name: Name, output_dir: OutputDir = ".") -> None:
 def check(
     path: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="A card, by path or name, or a SavedModel's folder.", show_default=False),
+        typer.Argument(
+            metavar="PATH",
+            help="A card, by path or name, or a model: a SavedModel's folder, or a .pb, .meta, .keras, .h5 file.",
+            show_default=False,
+        ),
     ],
     output_dir: OutputDir = ".",
 ) -> None:
-    """Check a card and the model that it describes, or a SavedModel: can it be benchmarked, and as what."""
+    """Check a card and the model that it describes, or a model: can it be benchmarked, and as what."""
     from bench.catalog.check_model import check_path
 
     with told():

@@ -11,8 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.case import Model
+from bench.catalog.lookup import cache_dir
+
 TIMEOUT_S = 600
 LONGEST_WORD = 300
+WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,11 @@ def ask(*question: str, environment: Mapping[str, str] | None = None, timeout_s:
     if done.returncode == 0:
         return Answers(_parse(done.stdout))
     return Answers(_parse(done.stdout), f"the process that asks {_ending(done.returncode)}: {_last_words(done.stderr)}")
+
+
+def of_what_is_made(model: Model, question: str) -> tuple[str, ...]:
+    """A question about a SavedModel, to be asked of one that is made of a model in another format."""
+    return "made", question, model.model_dump_json(), str(cache_dir() / "models")
 
 
 def _parse(output: bytes | None) -> dict[str, Any]:

@@ -19,11 +19,11 @@ from bench.backends.availability import (
     tensorflow_folder,
     tensorflow_version,
 )
-from bench.case import Model, ModelFormat
+from bench.case import Model
 from bench.catalog.find import find_model, saved_model_in
 from bench.catalog.lookup import cache_dir, model_card, model_file, names
 from bench.doctor import known_ops
-from bench.doctor.ask import Answers, ask
+from bench.doctor.ask import WITHOUT_GPU, Answers, ask, of_what_is_made
 from bench.doctor.diagnosis import (
     BackendFacts,
     Converters,
@@ -39,13 +39,9 @@ from bench.doctor.kernels import explain
 from bench.doctor.libraries import NAMES
 from bench.environment import gpus_and_driver
 from bench.errors import CatalogError, ModelError, nearest
-from bench.sources import plain, weights_of
+from bench.sources import model_of_file, weights_of
 
 NO_TENSORFLOW = "no TensorFlow: install the extra tensorflow, or on a GPU machine with Python 3.10 the extra gpu"
-FORMATS: Mapping[str, ModelFormat] = {
-    ".pb": "frozen_graph", ".meta": "checkpoint", ".keras": "keras", ".h5": "keras",
-}  # fmt: skip
-WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 Build = Mapping[str, Any]
 
 
@@ -165,7 +161,7 @@ def _model_question(model: str) -> tuple[str, ...]:
     """What to ask the probe about a card's name, a file or a folder."""
     if model not in names("models") and not model.endswith(".json"):
         if Path(model).is_file():
-            return _made_question(_of_file(Path(model)))
+            return of_what_is_made(model_of_file(Path(model), "--model"), "model")
         if Path(model).exists() or os.sep in model:
             return "model", str(saved_model_in(Path(model), "--model"))
         hint = nearest(model, names("models")) or "; `bench models list` shows the cards"
@@ -174,29 +170,14 @@ def _model_question(model: str) -> tuple[str, ...]:
     found = find_model(card, ".", folder=model_file(model).parent)
     if found is not None:
         if found.format != "saved_model":
-            return _made_question(Model(name=card.name, task=card.task, **weights_of(card, found)))
+            made_of = Model(name=card.name, task=card.task, **weights_of(card, found))
+            return of_what_is_made(made_of, "model")
         return "model", str(found.path)
     if card.image_shape is None:
         raise ModelError(f"model {card.name!r}: an architecture needs image_shape in its card")
     shape = map(str, card.image_shape)
     arguments = json.dumps(card.source.arguments)
     return "application", str(card.source.keras_application), arguments, *shape, str(cache_dir() / "models")
-
-
-def _of_file(path: Path) -> Model:
-    """A model of another format, whose inputs and outputs are found as in a run; what it is for does not matter."""
-    found = FORMATS.get(path.suffix)
-    if found is None or path.name == "saved_model.pb":
-        kinds = ", ".join(FORMATS)
-        raise CatalogError(
-            f"--model: {str(path)!r} is a file: name a card, the folder of a SavedModel, or a {kinds} file"
-        )
-    place = path.with_suffix("") if found == "checkpoint" else path
-    return Model(name=plain(path.stem), task="classification", path=str(place), format=found)
-
-
-def _made_question(model: Model) -> tuple[str, ...]:
-    return "made", model.model_dump_json(), str(cache_dir() / "models")
 
 
 def _model(model: str, question: tuple[str, ...], converters: Converters) -> ModelOps:

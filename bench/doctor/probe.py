@@ -65,8 +65,8 @@ def model(path: str) -> Answers:
         yield "error", str(error)
 
 
-def made(description: str, folder: str) -> Answers:
-    """The ops of a model of another format, of which a SavedModel is made first."""
+def made(question: str, description: str, folder: str) -> Answers:
+    """A question about a SavedModel, which is made first of a model in another format."""
     from bench.graphs.make import make
 
     try:
@@ -74,7 +74,7 @@ def made(description: str, folder: str) -> Answers:
     except ModelError as error:
         yield "error", str(error)
     else:
-        yield from model(str(built))
+        yield from QUESTIONS[question](str(built))
 
 
 def signature(path: str) -> Answers:

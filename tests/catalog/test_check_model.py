@@ -37,7 +37,7 @@ def test_a_model_s_tensors_and_use_are_told(
     monkeypatch: pytest.MonkeyPatch, outputs: list[tuple[str, tuple[int | None, ...]]], code: int, last: str
 ) -> None:
     specs = tuple(TensorSpec(name, np.dtype(np.float32), shape) for name, shape in outputs)
-    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((IMAGES,), specs))
+    monkeypatch.setattr(check_model, "read_signature", lambda *_: Signature((IMAGES,), specs))
     outcome = bench("models", "check", str(DETECTOR))
     assert outcome.exit_code == code
     assert "input images float32 [None, 8, 8, 3]" in outcome.stdout
@@ -52,6 +52,40 @@ def test_a_card_s_tensors_are_held_against_the_model_s(tmp_path: Path) -> None:
     assert outcome.exit_code == 2
     assert "output detection_boxes float32 [None, 64, 5] of the card is not the model's" in outcome.stdout
     assert "detection_scores float32 [None, 64] of the card" not in outcome.stdout
+
+
+def write_frozen(path: Path) -> None:
+    """A frozen graph that makes 10 scores out of images of 8 x 8."""
+    tf = pytest.importorskip("tensorflow")
+    with tf.Graph().as_default() as graph:
+        images = tf.compat.v1.placeholder(tf.float32, (None, 8, 8, 3), name="images")
+        tf.matmul(tf.reshape(images, (-1, 192)), tf.ones((192, 10)), name="scores")
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+
+
+def test_a_frozen_graph_is_looked_into_by_itself_and_by_its_card(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    write_frozen(tmp_path / "mine.pb")
+    outcome = bench("models", "check", str(tmp_path / "mine.pb"))
+    assert outcome.exit_code == 0, outcome.stderr
+    assert f"{tmp_path / 'mine.pb'}: a frozen graph" in outcome.stdout
+    assert "input images float32 [None, 8, 8, 3]" in outcome.stdout
+    assert "it can be evaluated as a model for classification" in outcome.stdout
+    card = {
+        "task": "classification", "source": {"path": str(tmp_path / "mine.pb"), "format": "frozen_graph"},
+        "inputs": [{"name": "images", "shape": [None, 8, 8, 3], "dtype": "float32"}],
+    }  # fmt: skip
+    scores = {"name": "scores", "shape": [None, 12], "dtype": "float32"}
+    outcome = bench("models", "check", str(write_card(tmp_path, **card, outputs=[scores])))
+    assert outcome.exit_code == 2
+    assert (
+        "output scores float32 [None, 12] of the card is not the model's: scores float32 [None, 10]" in outcome.stdout
+    )
+    outcome = bench("models", "check", str(write_card(tmp_path, **card, outputs=[{**scores, "name": "score"}])))
+    assert outcome.exit_code == 2
+    assert "model_config.output_names: 'score'" in outcome.stderr and "did you mean 'scores'" in outcome.stderr
 
 
 def test_an_architecture_needs_a_shape(tmp_path: Path) -> None:
@@ -74,11 +108,11 @@ def test_a_model_that_is_to_be_fetched_is_a_problem(tmp_path: Path) -> None:
         ("none.json", "no card .*none.json"),
         ("nowhere", "no such folder"),
         (".", r"no saved_model\.pb in it"),
-        ("file.pb", "is a file: name a card"),
+        ("file.txt", r"PATH: '.*file\.txt' is a file: name a card"),
     ],
 )
 def test_what_cannot_be_checked_is_a_mistake_of_usage(tmp_path: Path, name: str, words: str) -> None:
-    (tmp_path / "file.pb").touch()
+    (tmp_path / "file.txt").touch()
     with pytest.raises(CatalogError, match=words):
         list(check_path(str(tmp_path / name), "."))
     assert bench("models", "check", str(tmp_path / name)).exit_code == 2
@@ -87,7 +121,7 @@ def test_what_cannot_be_checked_is_a_mistake_of_usage(tmp_path: Path, name: str,
 def test_a_card_of_the_catalog_is_checked_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
     images = TensorSpec("images", np.dtype(np.float32), (None, 64, 64, 3))
-    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((images,), (scores,)))
+    monkeypatch.setattr(check_model, "read_signature", lambda *_: Signature((images,), (scores,)))
     outcome = bench("models", "check", "shapes_classifier")
     assert outcome.exit_code == 0
     assert "a card of a model for classification" in outcome.stdout
@@ -98,7 +132,7 @@ def test_a_card_of_the_catalog_is_checked_by_its_name(monkeypatch: pytest.Monkey
 
 def test_a_card_for_another_task_than_the_models_is_a_problem(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
-    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((IMAGES,), (scores,)))
+    monkeypatch.setattr(check_model, "read_signature", lambda *_: Signature((IMAGES,), (scores,)))
     outcome = bench("models", "check", str(write_card(tmp_path, task="detection")))
     assert outcome.exit_code == 2
     assert "not a detector: it has no output detection_boxes" in outcome.stdout
@@ -136,7 +170,7 @@ def test_what_does_not_fit_the_model_is_a_problem(
 ) -> None:
     images = TensorSpec("images", np.dtype(np.uint8), (None, 8, 8, 3))
     scores = TensorSpec("probabilities", np.dtype(np.float32), (None, 8))
-    monkeypatch.setattr(check_model, "read_signature", lambda folder: Signature((images,), (scores,)))
+    monkeypatch.setattr(check_model, "read_signature", lambda *_: Signature((images,), (scores,)))
     for card, problems in ({"image_shape": [8, 8], "class_offset": 1}, []), (changes, [words]):
         path = str(write_card(tmp_path, task="classification", **card))
         assert [line.text for line in check_path(path, ".") if line.is_problem] == problems
