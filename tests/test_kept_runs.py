@@ -29,7 +29,6 @@ CUT_OFF = VERIFIED / "20261122T214010Z-4e5ad2"  # before the machine's time ende
 IN_PART = {
     CUT_OFF: {"native", "FP32", "FP16"},
     VERIFIED / "20261123T071520Z-496379": {"native", "FP32", "FP16"},
-    VERIFIED / "20261123T071520Z-7667b8": {"native", "FP32", "FP16"},
     VERIFIED / "20261123T072451Z-47dd53": {"native", "FP32", "FP16"},
     VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"},
 }  # what is not yet measured in all modes
