@@ -271,10 +271,10 @@ def test_accuracy_is_over_the_first_num_images(run: Run, tmp_path: Path) -> None
 
 
 def test_folders_that_cannot_be_the_classes_are_refused(run: Run, tmp_path: Path) -> None:
-    """The model has 256 classes: whatever the labels of two folders are, they are not its classes'."""
+    """It says that it has 1000 classes, before anything is inferred; it gives 256."""
     dataset = as_folders(tmp_path, make_images(6), ("n01440764", "n01443537"))
     with pytest.raises(
-        DataError, match=r"folders: 2 folders for the model's 256 classes .*benchmark_config\.classes_path"
+        DataError, match=r"folders: 2 folders for the model's 1000 classes .*benchmark_config\.classes_path"
     ):
         run(make(dataset))
 

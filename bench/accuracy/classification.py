@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 
 from bench.accuracy.doubts import doubts_of_classes
@@ -19,8 +22,8 @@ NO_CLASS = -1  # is most likely where all scores are NaN
 class TopK:
     """Counts the images whose label is the most likely class, or among the five most likely."""
 
-    def __init__(self, signature: Signature, class_offset: int, folders: int | None = None) -> None:
-        """`folders`: how many there are, where their order alone gives the labels."""
+    def __init__(self, signature: Signature, class_offset: int, folders: Sequence[Path] | None = None) -> None:
+        """`folders`: one for each class, where their order alone gives the labels; a DataError where some lack."""
         self._output = score_output(signature)
         self._offset = class_offset
         self._folders = folders
@@ -28,12 +31,15 @@ class TopK:
         self._best: list[int] = []
         self._scores: list[float] = []
         self._ranks: list[str] = []
+        shape = next(spec.shape for spec in signature.outputs if spec.name == self._output)
+        if shape and shape[-1] is not None:
+            self._check_folders(shape[-1])
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
         """Take one batch's outputs in; padding is left out."""
         scores = np.asarray(outputs[self._output])[: batch.count].reshape(batch.count, -1)
         labels = np.array([item.label for item in batch.items]) + self._offset
-        self._check_folders(batch, scores.shape[1])
+        self._check_folders(scores.shape[1])
         if labels.max(initial=0) >= scores.shape[1]:
             place, offset = batch.items[int(labels.argmax())].place, self._offset
             told = f"{place}: label {labels.max() - offset} is beyond the model's {scores.shape[1]} classes"
@@ -56,13 +62,11 @@ class TopK:
         notes = tuple(doubts_of_classes(*map(np.array, (self._best, self._scores, self._labels))))
         return Accuracy(metrics=metrics, num_images=count, answers=kept, notes=notes)
 
-    def _check_folders(self, batch: Batch, classes: int) -> None:
-        if self._folders is None or self._folders + self._offset == classes:
+    def _check_folders(self, classes: int) -> None:
+        if not self._folders or len(self._folders) + self._offset == classes:
             return
-        path = batch.items[0].path
-        place = path.parent.parent if path is not None else "class_folders"
+        asked = f"{classes} classes with model_config.class_offset {self._offset}"
         raise DataError(
-            f"{place}: {self._folders} folders for the model's {classes} classes with model_config.class_offset "
-            f"{self._offset}: their order gives labels only where none is missing; benchmark_config.classes_path "
-            "can list all classes"
+            f"{self._folders[0].parent}: {len(self._folders)} folders for the model's {asked}: their order gives "
+            "labels only where none is missing; benchmark_config.classes_path can list all classes"
         )

@@ -66,7 +66,7 @@ def frozen_graph(model_dir: Path) -> Any:
     try:
         loaded = tf.saved_model.load(str(model_dir))
         return convert_variables_to_constants_v2(loaded.signatures[SERVING_SIGNATURE]).graph.as_graph_def()
-    except (OSError, ValueError, KeyError, RuntimeError, NotImplementedError, tf.errors.OpError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(f"{model_dir}: TensorFlow cannot load and freeze it: {error}") from error
 
 

@@ -62,10 +62,10 @@ def folder_items(dataset: Dataset) -> Iterator[Item]:
             number += 1
 
 
-def classes_by_folder(dataset: Dataset) -> int | None:
-    """How many folders tell by their order alone which classes there are; None where something else does."""
+def classes_by_folder(dataset: Dataset) -> list[Path] | None:
+    """The folders, where their order alone tells which classes there are; None where something else does."""
     by_order = dataset.format == "folders" and dataset.classes_path is None
-    return len(_folders(dataset)) if by_order else None
+    return _folders(dataset) if by_order else None
 
 
 def _folders(dataset: Dataset) -> list[Path]:

@@ -139,13 +139,23 @@ def test_images_without_a_score_are_told_and_the_background_is_none_of_them() ->
     assert accuracy.metrics["top1"] == pytest.approx(2 / 5)
 
 
-@pytest.mark.parametrize(("folders", "offset", "fits"), [(3, 0, False), (4, 0, True), (3, 1, True), (None, 0, True)])
-def test_folders_whose_order_cannot_be_the_classes_are_refused(folders: int | None, offset: int, fits: bool) -> None:
-    """One that is missing shifts the labels of all after it."""
-    metric = TopK(signature(4), offset, folders)
-    images = Batch(np.zeros((1, 1, 1, 3)), (Item(0, Path("home/a/1.jpg"), 0),))
-    if fits:
-        metric.add(images, {"probabilities": np.eye(4, dtype=np.float32)[[0]]})
-        return
-    with pytest.raises(DataError, match=r"home: 3 folders for the model's 4 classes .* benchmark_config.classes_path"):
-        metric.add(images, {"probabilities": np.eye(4, dtype=np.float32)[[0]]})
+FOUR = [Path("home", name) for name in "abcd"]
+TOO_FEW = r"home: 3 folders for the model's 4 classes .* benchmark_config.classes_path"
+
+
+@pytest.mark.parametrize(("folders", "offset"), [(FOUR, 0), (FOUR[1:], 1), (None, 0)])
+@pytest.mark.parametrize("classes", [4, None])
+def test_folders_whose_order_can_be_the_classes(folders: list[Path] | None, offset: int, classes: int | None) -> None:
+    metric = TopK(signature(4, probabilities=(None, classes)), offset, folders)
+    metric.add(batch([0], 1), {"probabilities": np.eye(4, dtype=np.float32)[[0]]})
+
+
+def test_a_folder_that_is_missing_would_shift_the_labels_of_all_after_it() -> None:
+    with pytest.raises(DataError, match=TOO_FEW):
+        TopK(signature(4), 0, FOUR[1:])
+
+
+def test_a_model_that_does_not_say_how_many_classes_it_has_shows_them_by_its_answer() -> None:
+    metric = TopK(signature(4, probabilities=(None, None)), 0, FOUR[1:])
+    with pytest.raises(DataError, match=TOO_FEW):
+        metric.add(batch([0], 1), {"probabilities": np.eye(4, dtype=np.float32)[[0]]})
