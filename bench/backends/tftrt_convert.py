@@ -25,7 +25,7 @@ from bench.ownlog import OwnLog
 
 Tables = Mapping[str, bytes]  # name of an engine -> TensorRT's calibration table
 TABLE_SUFFIX = ".calibration"
-FAILURES = (RuntimeError, ValueError, AssertionError, tf.errors.OpError)
+FAILURES = (RuntimeError, ValueError, NotImplementedError, AssertionError, tf.errors.OpError)
 
 
 class Converter(trt_convert.TrtGraphConverterV2):  # type: ignore[misc]
