@@ -179,6 +179,18 @@ class Record(Part):
         """Whether Ctrl-C ended it."""
         return self.failure is not None and self.failure.kind == "interrupted"
 
+    @property
+    def gpu_name(self) -> str | None:
+        """The GPU that did the work, of however many the host has; the kinds there are where none was read.
+
+        None where it ran on a CPU, or nothing is known of the machine.
+        """
+        environment = self.environment
+        if environment is None or not environment.gpus or environment.details.get("device") == "CPU":
+            return None
+        read = self.telemetry.gpu.name if self.telemetry is not None and self.telemetry.gpu is not None else None
+        return read or ", ".join(dict.fromkeys(gpu.name for gpu in environment.gpus))
+
 
 def check_format(version: object, source: str) -> None:
     """Refuse a file of a format that this version does not know."""

@@ -22,6 +22,7 @@ from bench.statistics.summary import summarize
 from bench.statistics.turns import paired_speedups
 from bench.store import load_records, read_suite, save_record, save_suite
 from bench.suite import load_suite
+from bench.telemetry import GpuState, Telemetry
 from tests.configs import ROOT, bench, write_config
 from tests.factory import make_case, make_environment, make_record
 
@@ -230,6 +231,24 @@ def test_another_machine_gives_no_speedup() -> None:
     summary = summarize(moved, in_turn("native", 1))
     assert "speedup" not in summary.values
     assert summary.absent["speedup"] == "native ran on Example GPU, this on Example CPU, 16 cores"
+
+
+def test_a_host_with_more_gpus_of_one_kind_is_no_other_machine() -> None:
+    """Of several GPUs one does the work: by telemetry's choice, or any of them where all are alike."""
+    (gpu,) = make_environment().gpus
+    native = in_turn("native", 1)
+    moved = in_turn("FP16", 2).model_copy(update={"environment": make_environment(gpus=(gpu, gpu))})
+    assert "speedup" in summarize(moved, native).values
+    assert environment_differences([native, moved]) == []
+    mixed = make_environment(gpus=(gpu.model_copy(update={"name": "Display GPU"}), gpu))
+    unread = moved.model_copy(update={"environment": mixed})
+    assert summarize(unread, native).absent["speedup"] == "native ran on Example GPU, this on Display GPU, Example GPU"
+    assert environment_differences([native, unread]) == [
+        "GPU: Example GPU in sitting 1, Display GPU, Example GPU in sitting 2"
+    ]
+    state = GpuState(index=1, chosen_by="CUDA_VISIBLE_DEVICES begins with 1", name=gpu.name)
+    read = unread.model_copy(update={"telemetry": Telemetry(gpu=state)})
+    assert "speedup" in summarize(read, native).values
 
 
 def test_turns_are_taken_where_nothing_of_the_comparison_lies_in_another_sitting() -> None:

@@ -160,7 +160,7 @@ def _hardware(record: Record) -> tuple[object, ...]:
     environment = record.environment
     if environment is None:
         return ()
-    return environment.cpu, environment.cpu_count, tuple(gpu.name for gpu in environment.gpus)
+    return environment.cpu, environment.cpu_count, record.gpu_name
 
 
 def _failure(record: Record) -> str | None:

@@ -85,12 +85,12 @@ def segment_key(record: Record) -> Key:
     if environment is None:
         return Key({"machine": UNKNOWN})
     facts = {"cpu": environment.cpu, "cpu_count": str(environment.cpu_count)}
-    if environment.details.get("device") == "CPU" or not environment.gpus:
+    gpu = record.gpu_name
+    if gpu is None:
         return Key(facts)
     state = record.telemetry.gpu if record.telemetry is not None else None
-    named = state.name if state is not None and state.name is not None else environment.gpus[0].name
     limit = state.power_limit_w if state is not None else None
-    facts["gpu"] = named
+    facts["gpu"] = gpu
     facts["power_limit"] = UNKNOWN if limit is None else f"{limit:.0f} W"
     facts["clocks"] = _clocks(record)
     return Key(facts)

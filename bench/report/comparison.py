@@ -183,7 +183,8 @@ def _row(metric: Metric, columns: Sequence[Column]) -> Row:
 
 def _absent(name: str, column: Column) -> str | None:
     if name == "speedup" and name not in column.summary.values and "median_latency_ms" in column.summary.values:
-        return NO_NATIVE if column.native is None else "the native case has no latency"
+        why = column.summary.absent.get(name) or "the native case has no latency"
+        return NO_NATIVE if column.native is None else why
     return column.summary.absent.get(name)
 
 

@@ -52,7 +52,7 @@ def environment_differences(records: Iterable[Record]) -> list[str]:
     for record in records:
         if record.environment is not None:
             own = {f"${name}" for name in worker_variables(record.case)}
-            facts = {name: value for name, value in _facts(record.environment).items() if name not in own}
+            facts = {name: value for name, value in _facts(record, record.environment).items() if name not in own}
             found[record.sitting] = facts | found.get(record.sitting, {})
             untold[record.sitting] = own & untold.get(record.sitting, own)
     names = dict.fromkeys(name for facts in found.values() for name in facts)
@@ -66,10 +66,10 @@ def _values(name: str, found: Mapping[int, Mapping[str, str]]) -> Iterator[str]:
         yield f"{found[number].get(name) or 'none'} in sitting {number}"
 
 
-def _facts(environment: Environment) -> dict[str, str]:
+def _facts(record: Record, environment: Environment) -> dict[str, str]:
     """Hardware and what history counts as covariates; what only a backend's own libraries know is left out."""
-    gpus = ", ".join(gpu.name for gpu in environment.gpus)
-    return {"CPU": f"{environment.cpu}, {environment.cpu_count} cores", "GPU": gpus, **covariates(environment)}
+    cpu = f"{environment.cpu}, {environment.cpu_count} cores"
+    return {"CPU": cpu, "GPU": record.gpu_name or "", **covariates(environment)}
 
 
 def _some(names: Sequence[str]) -> str:

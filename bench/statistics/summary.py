@@ -254,9 +254,8 @@ def _device_of(record: Record) -> str | None:
 
 
 def _machine_of(record: Record) -> str | None:
-    """What did the work, by its name: the GPUs where it ran on one."""
+    """What did the work, by its name."""
     environment = record.environment
     if environment is None:
         return None
-    gpus = ", ".join(gpu.name for gpu in environment.gpus)
-    return gpus if gpus and _device_of(record) != "CPU" else f"{environment.cpu}, {environment.cpu_count} cores"
+    return record.gpu_name or f"{environment.cpu}, {environment.cpu_count} cores"

@@ -12,7 +12,7 @@ from bench.conversion import Conversion
 from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.comparison import Comparison, Row, compare_cases
 from bench.statistics.summary import NO_NATIVE
-from tests.factory import make_case, make_optimization, make_record, make_samples
+from tests.factory import make_case, make_environment, make_optimization, make_record, make_samples
 from tests.report.conversions import converted
 
 
@@ -118,10 +118,14 @@ def test_native_alone_has_nothing_relative() -> None:
             [make_record(latency=None, failure=Failure(kind="crash", phase="load", message="gone"))],
             "the native case has no latency",
         ),
+        (
+            [make_record(environment=make_environment(gpus=()))],
+            "native ran on Example CPU, 16 cores, this on Example GPU",
+        ),
     ],
 )
 def test_missing_speedup_has_a_reason(others: list[Record], reason: str) -> None:
-    (comparison,) = compare_cases([make_record("FP16"), *others])
+    (comparison,) = compare_cases([make_record("FP16", sitting=2, environment=make_environment()), *others])
     assert row(comparison, "speedup").values[0] is None
     assert row(comparison, "speedup").absent[0] == reason
 
