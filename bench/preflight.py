@@ -20,6 +20,7 @@ from bench.case import Case, Dataset
 from bench.catalog.data_home import provide
 from bench.catalog.lookup import cache_dir
 from bench.errors import BackendUnavailable, ConfigError, DataError
+from bench.functions import is_function
 from bench.suite import Suite
 
 Checked: TypeAlias = "tuple[int, tuple[tuple[int, str], ...]]"  # images, and which are left out
@@ -33,7 +34,7 @@ def make_ready(suite: Suite) -> Suite:
     with _about(suite, "benchmark_config"):
         for dataset in dict.fromkeys(data for case in suite.cases for data in (case.dataset, case.calibration) if data):
             provide(dataset)
-    requests = {case.id: _request(case) for case in suite.cases}
+    requests = {case.id: _request(case) for case in suite.cases if _reads_something(case)}
     counts = {request: _check_images(suite, request) for request in dict.fromkeys(requests.values())}
     for key, folder in _folders(suite):
         try:
@@ -42,7 +43,7 @@ def make_ready(suite: Suite) -> Suite:
             raise ConfigError(f"{suite.source}: {key}: {str(folder)!r} cannot be made: {error.strerror}") from error
         if not os.access(folder, os.W_OK):
             raise ConfigError(f"{suite.source}: {key}: nothing can be written in {str(folder)!r}; name another folder")
-    cases = tuple(_checked(case, counts[requests[case.id]]) for case in suite.cases)
+    cases = tuple(_checked(case, counts[requests[case.id]]) if case.id in requests else case for case in suite.cases)
     return dataclasses.replace(suite, cases=cases)
 
 
@@ -118,6 +119,12 @@ def _overlap(output: Path, read: Path) -> bool:
     """Whether what is written is what is read, or the folder that it lies in."""
     mine, other = output.resolve(), read.resolve()
     return mine == other or mine in other.parents
+
+
+def _reads_something(case: Case) -> bool:
+    """Whether there are files, or functions of the user's, to check; random images are as many as the config says."""
+    own = case.model.postprocess is not None or is_function(case.model.preprocess)
+    return own or case.dataset.format != "synthetic" or case.calibration is not None
 
 
 def _request(case: Case) -> str:

@@ -53,6 +53,22 @@ def test_a_module_of_the_users_own_may_print_and_may_crash(
             check_in_child(request)
 
 
+def test_random_images_need_no_check_unless_something_of_the_users_own_goes_with_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def check(request: str) -> tuple[int, tuple[()]]:
+        asked.append(json.loads(request))
+        return 7, ()
+
+    monkeypatch.setattr("bench.preflight.check_in_child", check)
+    assert [case.num_images for case in make_ready(suite_of(tmp_path, {})).cases] == [4] and not asked
+    own = {"model_name": "resnet50", "preprocess": "mine:preprocess"}
+    assert [case.num_images for case in make_ready(suite_of(tmp_path, {"model_config": own})).cases] == [7]
+    assert [request["preprocess"] for request in asked] == ["mine:preprocess"]
+
+
 def test_folders_that_cannot_be_made_are_told_by_their_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("no folder")
     (tmp_path / "own.pb").write_bytes(b"graph")
