@@ -15,7 +15,7 @@ from bench.load.resolve import resolve_loads
 from bench.load.result import Load
 from bench.optimizations import resolve_optimization
 from bench.own_data import own_dataset, synthetic
-from bench.sections.config import BenchmarkSection, Config
+from bench.sections.config import CROPPING, PREPROCESSINGS, BenchmarkSection, Config
 from bench.sources import Problem, about, resolve_model
 from bench.sources import plain as plain
 
@@ -157,6 +157,10 @@ def _check_format(model: Model, dataset: Dataset, problem: Problem) -> None:
         needed = " or ".join(map(repr, wanted))
         message = f"dataset {dataset.name!r} is of format {dataset.format!r}; {model.task} needs {needed}"
         raise problem("benchmark_config", message)
+    if dataset.format == "coco" and model.preprocess in CROPPING:
+        whole = ", ".join(repr(name) for name in PREPROCESSINGS if name not in CROPPING)
+        message = "crops pictures, and what a detector finds in a crop is not mapped back to the picture"
+        raise problem("model_config.preprocess", f"{model.preprocess!r} {message}: use one of {whole}")
 
 
 def _check_duration(benchmark: BenchmarkSection, problem: Problem) -> None:

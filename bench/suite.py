@@ -6,6 +6,7 @@ import copy
 import fnmatch
 import itertools
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -49,7 +50,8 @@ def load_suite(path: Path, settings: Sequence[str] = (), select: Sequence[str] =
     check_rules(config.compare, str(path))
     combinations = expand(data, config.matrix, str(path))
     cases = [resolve_case(combination, values, path) for combination, values in combinations]
-    cases = _with_own_outputs(_with_unique_ids(cases, [values for _, values in combinations]))
+    every_values = [values for _, values in combinations]
+    cases = _with_own_outputs(_with_unique_ids(_with_unique_comparisons(cases, every_values), every_values))
     _check_load_assertions(config.assertions, cases, path)
     kept = _selected(cases, select, path)
     every = {case.id: repeated(case, config.benchmark.rebuilds, config.benchmark.repeats) for case in cases}
@@ -184,6 +186,22 @@ def _with_unique_ids(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> 
     return [
         case if taken.count(case.id) == 1 else case.model_copy(update={"id": f"{case.id}-{number}"})
         for number, case in enumerate(named, start=1)
+    ]
+
+
+def _with_unique_comparisons(cases: list[Case], values: Sequence[Mapping[str, Any]]) -> list[Case]:
+    """Cases that differ in more than optimization are not held against each other, though their names be alike."""
+    apart = [
+        json.dumps([v for k, v in chosen.items() if not k.startswith("optimization_config.")]) for chosen in values
+    ]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for case, what in zip(cases, apart, strict=True):
+        alike[case.comparison].add(what)
+    return [
+        case
+        if len(alike[case.comparison]) == 1
+        else case.model_copy(update={"comparison": f"{case.comparison}, of {what[1:-1]}"})
+        for case, what in zip(cases, apart, strict=True)
     ]
 
 

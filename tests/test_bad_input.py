@@ -403,6 +403,14 @@ def test_data_of_another_task_are_refused() -> None:
     assert_refused(run(write_config(keys)), "is of format 'coco'; classification needs 'labels'")
 
 
+def test_boxes_that_are_found_in_a_crop_are_refused() -> None:
+    write_images("images")
+    Path("annotations.json").write_text(coco(["0.jpg"], [0]), encoding="utf-8")
+    keys = {**OWN_IMAGES, "benchmark_config.annotation_path": "annotations.json", "model_config.task": "detection",
+            "model_config.preprocess": "vgg"}  # fmt: skip
+    assert_refused(run(write_config(keys)), "test.json: model_config.preprocess: 'vgg' crops pictures", "'letterbox'")
+
+
 def test_a_label_that_is_no_number_is_refused() -> None:
     write_images("images")
     Path("labels.txt").write_text("0.jpg 1\n0.jpg cat\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.config import parse
 from bench.errors import ConfigError
 from bench.suite import Suite, apply_settings, expand, load_suite
-from tests.configs import make_config
+from tests.configs import GONE, make_config, write_images
 
 AXES: dict[str, st.SearchStrategy[Any]] = {
     "optimization_config.precision_mode": st.sampled_from(["native", "FP32", "FP16", "INT8"]),
@@ -84,6 +84,29 @@ def test_models_of_one_folder_name_keep_apart(tmp_path: Path, monkeypatch: pytes
     cases = load(make_config({"model_config": {"task": "classification"}, "matrix": matrix})).cases
     assert [case.model.path for case in cases] == ["a/model", "b/model"]
     assert len({case.id for case in cases}) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "others"),
+    [
+        ("model_config.model_name", ["old/net.json", "new/net.json"], {}),
+        ("benchmark_config.images_dir", ["set-a", "set_a"], {"benchmark_config.use_synthetic": GONE}),
+    ],
+)
+def test_what_is_named_alike_is_not_held_against_each_other(
+    key: str, values: list[str], others: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("set-a", "set_a"):
+        write_images(name)
+    for home in ("old", "new"):
+        Path(home).mkdir()
+        card = {"name": "net", "description": "", "task": "classification", "source": {"keras_application": "VGG16"}}
+        Path(home, "net.json").write_text(json.dumps(card), encoding="utf-8")
+    matrix = {key: values, "optimization_config.precision_mode": ["native", "FP32"]}
+    cases = load(make_config({**others, "matrix": matrix})).cases
+    assert cases[0].comparison == cases[1].comparison and cases[2].comparison == cases[3].comparison
+    assert cases[0].comparison != cases[2].comparison and values[1] in cases[2].comparison
 
 
 def test_a_matrix_leaves_the_given_config_alone() -> None:

@@ -37,7 +37,7 @@ class TopK:
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
         """Take one batch's outputs in; padding is left out."""
-        scores = np.asarray(outputs[self._output])[: batch.count].reshape(batch.count, -1)
+        scores = np.asarray(outputs[self._output], np.float64)[: batch.count].reshape(batch.count, -1)
         labels = np.array([item.label for item in batch.items]) + self._offset
         self._check_folders(scores.shape[1])
         if labels.max(initial=0) >= scores.shape[1]:

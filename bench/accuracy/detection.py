@@ -126,9 +126,12 @@ def _per_class(evaluation: Any) -> dict[str, float]:
 
 
 def unboxed(boxes: Any, size: tuple[int, int], shape: tuple[int, int]) -> Any:
-    """Boxes in 0..1 of a letterbox of that shape, as 0..1 of the picture in it, which has that size."""
+    """Boxes in 0..1 of a letterbox of that shape, as 0..1 of the picture in it, which has that size.
+
+    They are cut at the picture's edges, as the YOLO family's own evaluation does: annotations end there.
+    """
     top, left, height, width = letterbox_place(size, shape)
-    return (boxes * (shape * 2) - (top, left, top, left)) / (height, width, height, width)
+    return np.clip((boxes * (shape * 2) - (top, left, top, left)) / (height, width, height, width), 0, 1)
 
 
 def _load_truth(path: str) -> Any:

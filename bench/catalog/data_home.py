@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from bench.case import Dataset
-from bench.catalog.dataset_cards import DatasetCard
+from bench.catalog.dataset_cards import DatasetCard, DatasetSource
 from bench.catalog.lookup import cache_dir, dataset_card, names, shown
 from bench.errors import CatalogError, ConfigError
 
@@ -56,11 +57,21 @@ def home_of(card: DatasetCard) -> Path:
     """The folder that a dataset's parts lie in, or are to be put."""
     folder = names("datasets")[card.name].parent
     if card.source.generator:
-        key = (card.source.pixels_sha256 or "unverified")[:12]
-        return cache_dir() / f"{card.name}-{key}"
+        return cache_dir() / f"{card.name}-{_made_from(card.source, folder / card.source.generator)[:12]}"
     if card.source.archives or card.source.obtain:
         return datasets_dir() / (card.source.folder or card.name)
     return folder / (card.source.path or ".")
+
+
+def _made_from(source: DatasetSource, script: Path) -> str:
+    """What tells apart what a script makes: its pixels' hash where the card has it, else its text and arguments."""
+    if source.pixels_sha256 is not None:
+        return source.pixels_sha256
+    try:
+        text = script.read_bytes()
+    except OSError as error:
+        raise CatalogError(f"{script}: cannot be read: {error.strerror}") from error
+    return hashlib.sha256(b"\0".join([text, *(argument.encode() for argument in source.arguments)])).hexdigest()
 
 
 def datasets_dir() -> Path:

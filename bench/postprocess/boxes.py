@@ -55,7 +55,10 @@ def suppress(boxes: Array, scores: Array, classes: Array, iou_threshold: float, 
 
 
 def packed(found: Sequence[tuple[Array, Array, Array]], limit: int) -> Arrays:
-    """Each image's boxes, scores and classes as the Object Detection API's outputs, padded with zeros to `limit`."""
+    """Each image's boxes, scores and classes as the Object Detection API's outputs, padded with zeros to `limit`.
+
+    Boxes are cut at the edges of what the model was shown.
+    """
     batch = len(found)
     outputs = {
         "detection_boxes": np.zeros((batch, limit, 4), np.float32),
@@ -64,7 +67,7 @@ def packed(found: Sequence[tuple[Array, Array, Array]], limit: int) -> Arrays:
         "num_detections": np.array([len(scores) for _, scores, _ in found], np.float32),
     }
     for row, (boxes, scores, classes) in enumerate(found):
-        outputs["detection_boxes"][row, : len(scores)] = boxes
+        outputs["detection_boxes"][row, : len(scores)] = np.clip(boxes, 0, 1)
         outputs["detection_scores"][row, : len(scores)] = scores
         outputs["detection_classes"][row, : len(scores)] = classes
     return outputs

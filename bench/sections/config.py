@@ -22,6 +22,7 @@ from bench.sections.telemetry import TelemetryKeys
 from bench.sections.timing import TimingKeys
 
 PREPROCESSINGS = ("raw", "tf", "caffe", "torch", "inception", "vgg", "resnet_official", "letterbox")
+CROPPING = ("inception", "vgg", "resnet_official")  # of these, what shows a part of the picture
 OWN_FUNCTION = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*"  # package.module:function
 
 

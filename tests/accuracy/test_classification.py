@@ -40,6 +40,12 @@ def evaluate(scores: Array, labels: list[int], batch_size: int, offset: int = 0)
     return metric.result()
 
 
+@pytest.mark.parametrize("scores", [np.array([[0, 255, 7]], np.uint8), np.array([[-128, 127, 7]], np.int8)])
+def test_scores_of_integers_are_ranked_by_their_values(scores: Array) -> None:
+    assert evaluate(scores, [1], 1).metrics["top1"] == 1
+    assert evaluate(scores, [0], 1).answers == Answers(best=(1,), scores=(float(scores.max()),), ranks="3")
+
+
 @given(
     count=st.integers(1, 30), classes=st.integers(1, 12), batch_size=st.integers(1, 8),
     offset=st.integers(0, 2), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 1000),

@@ -274,6 +274,19 @@ def test_boxes_of_a_letterboxed_picture_are_those_of_the_picture(tmp_path: Path)
     assert metric.result().metrics["map"] == pytest.approx(1.0)
 
 
+def test_boxes_of_a_letterboxed_picture_end_at_the_pictures_edges(tmp_path: Path) -> None:
+    """An object that the left edge cuts off, found where it would go on to."""
+    image = {"id": 1, "file_name": "1.jpg", "height": 240, "width": 480}
+    box = [0, 60, 100, 120]
+    truth = {"images": [image], "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": box}],
+             "categories": [{"id": 1, "name": "a"}]}  # fmt: skip
+    metric = BoxMap(signature(), write(truth, tmp_path), 0, "letterbox")
+    outputs = dict(as_outputs([(image, [{"bbox": box, "category_id": 1, "score": 0.9}])]))
+    outputs["detection_boxes"] = np.array([[[120 + 60, -25, 120 + 180, 100]]]) / 480  # 120 rows of grey above
+    metric.add(Batch(np.zeros((1, 480, 480, 3)), batch([image], 1).items), outputs)
+    assert metric.result().metrics["map"] == pytest.approx(1.0)
+
+
 def test_the_classes_have_a_figure_each_whose_mean_is_the_whole(tmp_path: Path) -> None:
     accuracy = evaluate(make_truth(), tmp_path)
     assert accuracy.per_class.keys() == {"1", "2", "3", "4"}

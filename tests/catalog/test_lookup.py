@@ -271,6 +271,21 @@ def test_a_generator_that_fails_leaves_nothing() -> None:
     assert [path for path in Path("cache").iterdir() if path.is_dir()] == []
 
 
+def test_without_a_hash_a_changed_script_or_argument_makes_the_images_again() -> None:
+    def made(script: str, argument: str) -> Path:
+        Path("datasets/make.py").write_text(script, encoding="utf-8")
+        write_card("datasets", "made", {"generator": "make.py", "arguments": [argument]}, format="images",
+                   images_dir="images")  # fmt: skip
+        dataset = resolve_dataset(dataset_card("made"))
+        provide(dataset)
+        return Path(dataset.images_dir or "")
+
+    first, other = made(SCRIPT, "0.png"), made(SCRIPT, "1.png")
+    assert (first / "0.png").is_file() and (other / "1.png").is_file() and not (other / "0.png").exists()
+    assert len({first, other, made(SCRIPT + "# others", "1.png")}) == 3
+    assert made(SCRIPT, "0.png") == first
+
+
 def test_a_generator_that_makes_nothing_is_told_apart_from_a_cache_that_takes_nothing() -> None:
     write_generated("made", 'print(\'{"pixels_sha256": "0123456789abcdef"}\')')
     with pytest.raises(ConfigError, match=r"dataset 'made': make.py ended without an error, and made no folder --out$"):

@@ -16,8 +16,8 @@ from PIL import Image
 from bench.backends.base import Array
 from bench.errors import ConfigError, ModelError
 from bench.inputs.geometry import Cut, cut_out, letterbox_place
-from bench.inputs.preprocess import PREPROCESS, own_function, preprocess
-from bench.sections.config import PREPROCESSINGS
+from bench.inputs.preprocess import PREPROCESS, CutFit, own_function, preprocess
+from bench.sections.config import CROPPING, PREPROCESSINGS
 
 FLOAT32 = np.dtype(np.float32)
 SIZES = [(375, 500), (500, 375), (333, 401), (256, 256), (640, 427), (97, 1000)]  # of pictures: height, width
@@ -154,6 +154,7 @@ def test_letterbox_pads_with_grey_around_the_resized_picture() -> None:
 
 def test_every_name_has_its_definition() -> None:
     assert tuple(PREPROCESS) == PREPROCESSINGS
+    assert tuple(name for name, each in PREPROCESS.items() if isinstance(each.fit, CutFit)) == CROPPING
 
 
 @pytest.fixture

@@ -25,6 +25,11 @@ def test_a_box_is_the_same_in_every_format(box_format: str, box: tuple[float, ..
     np.testing.assert_allclose(to_relative(given, box_format, SHAPE), [[SAME["yxyx"]] * 2], rtol=1e-6)
 
 
+def test_detections_end_where_the_picture_does() -> None:
+    found = np.array([[-0.2, 0.1, 0.5, 1.3]]), np.array([0.9]), np.array([2])
+    np.testing.assert_allclose(packed([found], 1)["detection_boxes"], [[[0, 0.1, 0.5, 1]]], rtol=1e-6)
+
+
 def iou(one: Array, other: Array) -> float:
     """By the definition, with plain numbers."""
     height = min(one[2], other[2]) - max(one[0], other[0])
