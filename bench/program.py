@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 
 import typer
 
-from bench.errors import BenchError, StoreError
+from bench.errors import BenchError, ConfigError, StoreError
 from bench.store import FULL
 from bench.verdict import EXIT_CODES
 
@@ -55,6 +56,9 @@ def tell(error: Exception) -> int:
     if isinstance(error, OSError) and error.errno in FULL:
         print(f"error: what a run tells or keeps cannot be written: {error}", file=sys.stderr)
         return StoreError.exit_code
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        print(f"error: no file can have so long a name: {str(error.filename)[:80]!r}...", file=sys.stderr)
+        return ConfigError.exit_code
     traceback.print_exception(error)
     return EXIT_CODES["broken"]
 

@@ -384,6 +384,15 @@ ANNOTATIONS = {
         'annotations.json: images.0.height: {"id": 0, "file_name": "0.jpg"}: Field required',
     ),
     "not JSON": ("annotations", "annotations.json: not an annotation file"),
+    "nested without end": ("[" * 200_000, "annotations.json: not an annotation file"),
+    "a crowd in words": (
+        coco(["0.jpg"], [0]).replace('"bbox"', '"iscrowd": "0", "bbox"'),
+        'annotations.json: annotations.0.iscrowd: "0": must be 0 or 1',
+    ),
+    "a box of less than nothing": (
+        coco(["0.jpg"], [0]).replace("[0, 0, 1, 1]", "[0, 0, -1, 1]"),
+        "annotations.json: annotations.0.bbox.2: -1",
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.accuracy.doubts import doubts_of_classes
-from bench.accuracy.outputs import score_output
+from bench.accuracy.outputs import rows_of, score_output
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
 from bench.evidence import KEPT_ANSWERS, Answers
@@ -37,7 +37,8 @@ class TopK:
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
         """Take one batch's outputs in; padding is left out."""
-        scores = np.asarray(outputs[self._output], np.float64)[: batch.count].reshape(batch.count, -1)
+        rows = rows_of(outputs, self._output, len(batch.images))
+        scores = rows[: batch.count].reshape(batch.count, -1).astype(np.float64)
         labels = np.array([item.label for item in batch.items]) + self._offset
         self._check_folders(scores.shape[1])
         if labels.max(initial=0) >= scores.shape[1]:

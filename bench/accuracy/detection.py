@@ -11,7 +11,7 @@ from pycocotools.cocoeval import COCOeval
 
 from bench.accuracy.bootstrap import ResampledMap
 from bench.accuracy.doubts import doubts_of_boxes
-from bench.accuracy.outputs import detection_outputs
+from bench.accuracy.outputs import detection_outputs, rows_of
 from bench.backends.base import Arrays, Signature
 from bench.errors import DataError
 from bench.evidence import BOXES_PER_IMAGE, Boxes
@@ -20,7 +20,7 @@ from bench.inputs.batches import Batch
 from bench.inputs.geometry import letterbox_place
 from bench.record import Accuracy
 
-ROLES = ("boxes", "scores", "classes", "count")
+ROLES = ("boxes", "scores", "classes")
 CATEGORIES_AT_A_TIME = 20
 STATISTICS = (
     "map", "map50", "map75", "map_small", "map_medium", "map_large",
@@ -43,10 +43,12 @@ class BoxMap:
 
     def add(self, batch: Batch, outputs: Arrays) -> None:
         """Take one batch's outputs in; boxes are y1, x1, y2, x2 in 0..1 of what the model was shown."""
-        boxes, scores, classes, counts = (np.asarray(outputs[self._names[role]]) for role in ROLES)
+        size = len(batch.images)
+        boxes, scores, classes = (rows_of(outputs, self._names[role], size) for role in ROLES)
+        counts = np.ravel(outputs[self._names["count"]])
         for row, item in enumerate(batch.items):
             self._seen.append(item.id)
-            count = round(float(np.ravel(counts)[row]))
+            count = round(float(counts[row]))
             self._kept.append(np.zeros((0, 6)))
             if count:
                 image = self._truth.imgs[item.id]
@@ -71,6 +73,8 @@ class BoxMap:
         resampled = _evaluate(evaluation, len(self._seen))
         figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
         known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
+        if "map" not in known:
+            notes += ("the images have no object but what is annotated as a crowd: there is no mAP",)
         return Accuracy(
             metrics=known,
             num_images=len(self._seen),

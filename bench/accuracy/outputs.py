@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.backends.base import Signature, TensorSpec
+import numpy as np
+
+from bench.backends.base import Array, Arrays, Signature, TensorSpec
 from bench.errors import ModelError
 
 DETECTION_NAMES: Mapping[str, Sequence[str]] = {
@@ -40,3 +42,12 @@ def score_output(signature: Signature) -> str:
 
 def _is_scores(spec: TensorSpec) -> bool:
     return spec.dtype.kind == "f" and (len(spec.shape) == 2 or spec.shape == ())
+
+
+def rows_of(outputs: Arrays, name: str, images: int) -> Array:
+    """An output, which must have a row for each image of the batch, padding included."""
+    array = np.asarray(outputs[name])
+    if array.ndim == 0 or len(array) != images:
+        shape = ", ".join(map(str, array.shape))
+        raise ModelError(f"output {name!r} is [{shape}] for a batch of {images}: it needs a row for each image")
+    return array

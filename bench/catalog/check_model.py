@@ -181,21 +181,35 @@ def _agrees(tensor: Tensor, specs: tuple[TensorSpec, ...]) -> bool:
 
 
 def _differs(tensor: Tensor, specs: tuple[TensorSpec, ...], what: str) -> Line:
-    there = "; ".join(f"{spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+    there = "; ".join(f"{spec.name} {_kind(spec)} {list(spec.shape)}" for spec in specs)
     return Line(
         f"{what} {tensor.name} {tensor.dtype} {list(tensor.shape)} of the card is not the model's: {there}", True
     )
 
 
+def _takes_pictures(spec: TensorSpec) -> bool:
+    fits = not spec.shape or (len(spec.shape) == 4 and spec.shape[3] in (None, 3))
+    return fits and spec.dtype.kind != "O"
+
+
+def _kind(spec: TensorSpec) -> str:
+    return "string" if spec.dtype.kind == "O" else str(spec.dtype)
+
+
 def _tensors(signature: Signature) -> Iterator[str]:
     for what, specs in (("input", signature.inputs), ("output", signature.outputs)):
-        yield from (f"{what} {spec.name} {spec.dtype} {list(spec.shape)}" for spec in specs)
+        yield from (f"{what} {spec.name} {_kind(spec)} {list(spec.shape)}" for spec in specs)
 
 
 def _uses(signature: Signature, tasks: Sequence[Task] = ("detection", "classification")) -> Iterator[Line]:
     """As which of these it can be evaluated."""
     if len(signature.inputs) != 1:
         yield Line("it has several inputs: benchmark_config.use_synthetic alone fills them")
+    elif not _takes_pictures(signature.inputs[0]):
+        only = signature.inputs[0]
+        told = "pictures are fed as numbers [batch, height, width, 3]"
+        yield Line(f"its input {only.name} is {_kind(only)} {list(only.shape)}, and {told}", is_problem=True)
+        return
     refusals = []
     for task in tasks:
         try:

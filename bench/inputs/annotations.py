@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from typing_extensions import NotRequired, TypedDict
 
 from bench.errors import DataError
@@ -16,14 +17,25 @@ EXACT = 2**53  # pycocotools holds ids as floats
 Id = Annotated[int, Field(strict=True, gt=-EXACT, lt=EXACT)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Length = Annotated[float, Field(strict=True, gt=0)]
+Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Size: TypeAlias = "tuple[int, int]"  # height, width
+
+
+def _flag(value: Any) -> Any:
+    """pycocotools takes any text for yes."""
+    if not isinstance(value, int) or value not in (0, 1):
+        raise PydanticCustomError("flag", "must be 0 or 1")
+    return value
+
+
+Flag = Annotated[int, BeforeValidator(_flag)]
 
 
 def read_annotations(path: str) -> dict[str, Any]:
     """COCO annotations: an object with images, annotations and categories."""
     try:
         data = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: not an annotation file: {error}") from error
     needed = ("images", "annotations", "categories")
     missing = [key for key in needed if key not in data] if isinstance(data, dict) else ["all"]
@@ -42,9 +54,9 @@ class _Image(TypedDict):
 class _Annotation(TypedDict):
     image_id: Id
     category_id: Id
-    bbox: tuple[Number, Number, Number, Number]
+    bbox: tuple[Number, Number, Extent, Extent]
     area: NotRequired[Number]
-    iscrowd: NotRequired[int]
+    iscrowd: NotRequired[Flag]
 
 
 class _Category(TypedDict):

@@ -12,6 +12,7 @@ from bench.inputs.item import Item, label_from
 
 PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "class_id")
+DIGITS = 18  # of the largest label
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -23,7 +24,7 @@ def label_items(dataset: Dataset) -> Iterator[Item]:
         if not line.strip():
             continue
         name, _, label = line.rpartition(" ")
-        if not name or not label.isdecimal():
+        if not name or not _is_label(label):
             raise DataError(f"{path}:{number}: {line!r}: a line is a path, a space and a label from 0 on")
         yield Item(number, folder / name, label_from(int(label), dataset, f"{path}:{number}"))
 
@@ -34,14 +35,17 @@ def table_items(dataset: Dataset) -> Iterator[Item]:
     folder = Path(dataset.images_dir or path.parent)
     classes = _classes(dataset)
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        columns = [_column(path, rows.fieldnames or (), known) for known in (PATH_COLUMNS, LABEL_COLUMNS)]
-        for row in rows:
-            name, label = (row[column] for column in columns)
-            where = f"{path}:{rows.line_num}"
-            if not name or not label:
-                raise DataError(f"{where}: a row needs a {columns[0]} and a {columns[1]}")
-            yield Item(rows.line_num, folder / name, _label(label.strip(), classes, dataset, where))
+        try:
+            rows = csv.DictReader(file)
+            columns = [_column(path, rows.fieldnames or (), known) for known in (PATH_COLUMNS, LABEL_COLUMNS)]
+            for row in rows:
+                name, label = (row[column] for column in columns)
+                where = f"{path}:{rows.line_num}"
+                if not name or not label:
+                    raise DataError(f"{where}: a row needs a {columns[0]} and a {columns[1]}")
+                yield Item(rows.line_num, folder / name, _label(label.strip(), classes, dataset, where))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise DataError(f"{path}: cannot be read as a table in UTF-8: {error}") from error
 
 
 def folder_items(dataset: Dataset) -> Iterator[Item]:
@@ -101,10 +105,19 @@ def _column(path: Path, columns: object, known: tuple[str, ...]) -> str:
     return found
 
 
+def _is_label(text: str) -> bool:
+    """Whether it is a whole number from 0 on, of a length that a number of classes has."""
+    return text.isdecimal() and len(text) <= DIGITS
+
+
 def _label(label: str, classes: Mapping[str, int], dataset: Dataset, where: str) -> int:
     if label in classes:
         return classes[label]
-    if label.isdecimal():
+    if _is_label(label):
         return label_from(int(label), dataset, where)
-    known = f"no class of {dataset.classes_path}" if classes else "no number; classes_path can list classes by name"
+    known = (
+        f"no class of {dataset.classes_path}"
+        if classes
+        else "no whole number from 0 on; classes_path can list classes by name"
+    )
     raise DataError(f"{where}: the label {label!r} is {known}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fnmatch
 import glob
+import os
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -55,7 +56,10 @@ def _shards(files: Sequence[str], pattern: str) -> set[str]:
     numbered = [match for file in files if (match := SHARD.fullmatch(file))]
     series = {(match[1], len(match[2]), match[3], match[4]) for match in numbered}
     names = {f"{a}{n:0{width}}{of}{end}" for a, width, of, end in series for n in range(int(of[4:]))}
-    return set(fnmatch.filter(names, pattern))
+    called = os.path.basename(
+        pattern
+    )  # folders are those of the files that were found, however the pattern writes them
+    return {name for name in names if fnmatch.fnmatch(os.path.basename(name), called)}
 
 
 def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
@@ -110,7 +114,8 @@ def _number(data: bytes, feature: Span, where: str) -> int:
     for begin, end in _children(data, feature, 3, where):
         for number, kind, value in _fields(data, (begin, end), where):
             if number == 1:
-                return value[0] if kind == 0 else _varint(data, value[0], value[1], where)[0]
+                whole = value[0] if kind == 0 else _varint(data, value[0], value[1], where)[0]
+                return whole - (whole >> 63 << 64)  # int64, in two's complement
     raise DataError(f"{where}: {LABEL} holds no whole number")
 
 

@@ -46,6 +46,13 @@ def test_scores_of_integers_are_ranked_by_their_values(scores: Array) -> None:
     assert evaluate(scores, [0], 1).answers == Answers(best=(1,), scores=(float(scores.max()),), ranks="3")
 
 
+@pytest.mark.parametrize("shape", [(3, 2), (1, 3), (6,), ()])
+def test_an_output_has_a_row_for_each_image(shape: tuple[int, ...]) -> None:
+    told = rf"output 'probabilities' is \[{', '.join(map(str, shape))}\] for a batch of 2: it needs a row for each"
+    with pytest.raises(ModelError, match=told):
+        TopK(signature(3), 0).add(batch([0, 1], 2), {"probabilities": np.zeros(shape)})
+
+
 @given(
     count=st.integers(1, 30), classes=st.integers(1, 12), batch_size=st.integers(1, 8),
     offset=st.integers(0, 2), levels=st.sampled_from([2, 1000]), seed=st.integers(0, 1000),

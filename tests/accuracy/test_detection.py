@@ -245,6 +245,15 @@ def test_crowds_are_neither_missed_nor_false(tmp_path: Path) -> None:
     assert evaluate(truth, tmp_path).metrics == pytest.approx(wanted, abs=1e-9)
 
 
+def test_where_all_is_crowds_a_note_says_why_there_is_no_map(tmp_path: Path) -> None:
+    truth = make_truth()
+    for annotation in truth["annotations"]:
+        annotation["iscrowd"] = 1
+    accuracy = evaluate(truth, tmp_path)
+    assert "map" not in accuracy.metrics
+    assert accuracy.notes[-1] == "the images have no object but what is annotated as a crowd: there is no mAP"
+
+
 def test_an_annotation_without_a_box_is_refused(tmp_path: Path) -> None:
     truth = make_truth()
     del truth["annotations"][3]["bbox"]

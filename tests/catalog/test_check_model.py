@@ -44,6 +44,25 @@ def test_a_model_s_tensors_and_use_are_told(
     assert outcome.stdout.strip().endswith(last)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "told"),
+    [
+        (object, (None,), "string [None]"),
+        (np.float32, (None, 32, 32, 1), "float32 [None, 32, 32, 1]"),
+        (np.float32, (None, 3, 32, 32), "float32 [None, 3, 32, 32]"),
+    ],
+)
+def test_what_takes_no_pictures_cannot_be_evaluated(
+    monkeypatch: pytest.MonkeyPatch, kind: type, shape: tuple[int | None, ...], told: str
+) -> None:
+    takes, gives = TensorSpec("b", np.dtype(kind), shape), TensorSpec("scores", np.dtype(np.float32), (None, 10))
+    monkeypatch.setattr(check_model, "read_signature", lambda *_: Signature((takes,), (gives,)))
+    outcome = bench("models", "check", str(DETECTOR))
+    assert outcome.exit_code == 2
+    last = outcome.stdout.splitlines()[-1]
+    assert last.endswith(f"its input b is {told}, and pictures are fed as numbers [batch, height, width, 3]")
+
+
 def test_a_card_s_tensors_are_held_against_the_model_s(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow")
     right = {"name": "detection_scores", "shape": [None, 64], "dtype": "float32"}

@@ -90,8 +90,12 @@ def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
     [
         ("file,what\na.jpg,1\n", r"names no column label or class or class_id; it is file, what"),
         ("", "names no column path or .*; it is empty"),
-        ("path,label\na.jpg,cat\n", r"labels\.csv:2: the label 'cat' is no number; classes_path can list"),
-        (f'path,label\n"{"a" * 200_000}', "cannot be read: field larger than field limit"),
+        ("path,label\na.jpg,cat\n", r"labels\.csv:2: the label 'cat' is no whole number from 0 on; classes_path"),
+        (
+            f'path,label\n"{"a" * 200_000}',
+            r"labels\.csv: cannot be read as a table in UTF-8: field larger than field limit",
+        ),
+        (f"path,label\na.jpg,{'9' * 5000}\n", r"labels\.csv:2: the label '9+' is no whole number"),
         ("path,label\na.jpg,\n", r"labels\.csv:2: a row needs a path and a label"),
         ("path,label\na.jpg,1\nb.jpg,0\n", r"labels\.csv:3: label 0, and labels begin at 1: see first_label"),
     ],
@@ -157,8 +161,17 @@ def test_a_shard_that_is_not_there_is_missed(tmp_path: Path) -> None:
     gone.unlink()
     with pytest.raises(DataError, match=f"1 files are not there, such as {gone}; to do without"):
         list_items(dataset, None)
+    twice = dataset.model_copy(update={"pattern": f"{tmp_path}//validation-?????-of-?????"})
+    with pytest.raises(DataError, match=r"1 files are not there, such as .*validation-00001-of-00003"):
+        list_items(twice, None)
     some = dataset.model_copy(update={"pattern": str(tmp_path / "validation-0000[02]-of-*")})
     assert len(list_items(some, None)) == 16
+
+
+def test_a_label_below_zero_is_told_as_it_is(tmp_path: Path) -> None:
+    (name, _, data), *_ = make_images()
+    with pytest.raises(DataError, match=r"validation-00000-of-00001.*: label -1, and labels begin at 1"):
+        list_items(as_records(tmp_path, [(name, -2, data)], shards=1), None)
 
 
 def test_hidden_folders_are_no_classes(tmp_path: Path) -> None:
@@ -185,3 +198,7 @@ def test_a_text_that_is_not_utf8_or_empty_is_named(tmp_path: Path) -> None:
         Path(dataset.labels_path or "").write_bytes(content)
         with pytest.raises(DataError, match=words):
             list_items(dataset, None)
+    table = as_table(tmp_path, make_images())
+    Path(table.labels_path or "").write_bytes("path,label\ncafé.jpg,1\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"\.csv: cannot be read as a table in UTF-8: 'utf-8' codec"):
+        list_items(table, None)

@@ -182,6 +182,7 @@ def test_a_function_of_ones_own_gets_pixels_and_shape(module: Callable[[str], An
         ("def other(image, image_shape): return image", r"mine\.py has no function 'crop'"),
         ("import nothing_of_that_name", "mine cannot be imported: ModuleNotFoundError: No module named 'nothing_"),
         ("1 / 0", "mine cannot be imported: ZeroDivisionError"),
+        ("raise SystemExit(0)", "mine cannot be imported: SystemExit: 0"),
         ("def crop(", "mine cannot be imported: SyntaxError"),
     ],
 )
