@@ -28,6 +28,7 @@ SLOWED = KEPT / "resnet50_nightly/20261122T151226Z-3877e1"  # each inference is 
 IN_PART = {
     VERIFIED / "20261123T072451Z-47dd53": {"native", "FP32", "FP16"},
     VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"},
+    VERIFIED / "20261124T020541Z-8678d8": {"native", "FP32", "FP16"},
 }  # what is not yet measured in all modes
 WITHOUT_PAGE = {"resnet50", "resnet50_nightly"}  # nor do the verified models have any of their own
 VERDICTS = {SLOWED: "regressed"}

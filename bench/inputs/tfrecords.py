@@ -56,9 +56,8 @@ def _shards(files: Sequence[str], pattern: str) -> set[str]:
     numbered = [match for file in files if (match := SHARD.fullmatch(file))]
     series = {(match[1], len(match[2]), match[3], match[4]) for match in numbered}
     names = {f"{a}{n:0{width}}{of}{end}" for a, width, of, end in series for n in range(int(of[4:]))}
-    called = os.path.basename(
-        pattern
-    )  # folders are those of the files that were found, however the pattern writes them
+    # folders are those of the files that were found, however the pattern writes them
+    called = os.path.basename(pattern)
     return {name for name in names if fnmatch.fnmatch(os.path.basename(name), called)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich import box
 from rich.table import Table
@@ -102,22 +102,39 @@ def _left_in_tensorflow(comparisons: Sequence[Comparison]) -> list[Listing]:
 
 
 def _accuracy(comparisons: Sequence[Comparison], labels: Sequence[str]) -> list[Listing]:
-    """What was measured and what is published, a model each; of random weights the latter alone."""
-    rows: dict[tuple[str, str, str], tuple[str, ...]] = {}
+    """What was measured and what is published, a model each; of random weights the latter alone.
+
+    Batch sizes share a row where nothing differs between them but which modes they have.
+    """
+    told: dict[tuple[str, str, str], list[tuple[list[str], dict[str, str]]]] = {}  # batch sizes, and cells by label
     for comparison in comparisons:
-        cells = {column.label: column for column in comparison.columns}
         for name in ACCURACY:
-            told = [_accuracy_of(cells.get(label), name) for label in labels]
-            if any(text != NO_VALUE for text in told):
-                rows.setdefault((comparison.model, comparison.dataset, name), (comparison.model, name, *told))
+            cells = {column.label: _accuracy_of(column, name) for column in comparison.columns}
+            cells = {label: text for label, text in cells.items() if text != NO_VALUE}
+            if cells:
+                alike = told.setdefault((comparison.model, comparison.dataset, name), [])
+                _join(alike, str(comparison.batch_size), cells)
+    rows = [
+        (model, name, ", ".join(batches), *(cells.get(label, NO_VALUE) for label in labels))
+        for (model, _, name), alike in told.items()
+        for batches, cells in alike
+    ]
     gist = "measured / published elsewhere, of a trained model, for the same mode"
-    head = ("model", "statistic", *labels)
-    return make_listing("Accuracy", gist, head, list(rows.values()), tuple(range(2, len(head))))
+    head = ("model", "statistic", "batch", *labels)
+    return make_listing("Accuracy", gist, head, rows, tuple(range(2, len(head))))
 
 
-def _accuracy_of(column: Column | None, name: str) -> str:
-    if column is None:
-        return NO_VALUE
+def _join(rows: list[tuple[list[str], dict[str, str]]], batch: str, cells: Mapping[str, str]) -> None:
+    """Add a batch size to the first row that it does not contradict, else as a row of its own."""
+    for batches, known in rows:
+        if all(known.get(label, text) == text for label, text in cells.items()):
+            batches.append(batch)
+            known.update(cells)
+            return
+    rows.append(([batch], dict(cells)))
+
+
+def _accuracy_of(column: Column, name: str) -> str:
     case, value = column.record.case, column.summary.values.get(name)
     published = case.model.published
     figures = published.figures.get(case.optimization.precision_mode, {}) if published else {}

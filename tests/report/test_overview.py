@@ -6,7 +6,7 @@ import pytest
 
 from bench.case import PublishedAccuracy
 from bench.conversion import Conversion, LeftOut
-from bench.record import Failure, Record
+from bench.record import Accuracy, Failure, Record
 from bench.report.comparison import compare_cases
 from bench.report.grid import DOUBT
 from bench.report.listing import Listing
@@ -91,16 +91,39 @@ def test_operations_are_named_where_little_is_converted() -> None:
     ]
 
 
-def test_accuracy_stands_beside_the_published() -> None:
+def with_published(records: list[Record], random_weights: bool = True) -> list[Record]:
     published = PublishedAccuracy(source="a paper", figures={"native": {"top1": 0.71}, "FP16": {"top1": 0.7099}})
-    records = [
+    return [
         record.model_copy(update={"case": record.case.model_copy(update={"model": record.case.model.model_copy(
-            update={"published": published, "random_weights": True})})})
-        for record in of("a")
+            update={"published": published, "random_weights": random_weights})})})
+        for record in records
     ]  # fmt: skip
-    assert listings([*records, *of("b")])["Accuracy"].rows[0] == (
-        "a (random weights)", "top1", "– / 0.7100", "– / 0.7099",
+
+
+def test_accuracy_stands_beside_the_published() -> None:
+    assert listings([*with_published(of("a")), *of("b")])["Accuracy"].rows[0] == (
+        "a (random weights)", "top1", "8", "– / 0.7100", "– / 0.7099",
     )  # fmt: skip
+
+
+def test_batch_sizes_share_a_row_of_accuracy_and_one_may_lack_a_mode() -> None:
+    lacks_fp16, both = with_published(of("a", 1))[:1], with_published(of("a", 64))
+    assert listings([*lacks_fp16, *both])["Accuracy"].rows == (
+        ("a (random weights)", "top1", "1, 64", "– / 0.7100", "– / 0.7099"),
+    )
+
+
+def test_batch_sizes_of_other_accuracy_have_rows_of_their_own() -> None:
+    measured = [
+        record.model_copy(update={"accuracy": Accuracy(metrics={"top1": 0.70 if batch == 1 else 0.72}, num_images=100)})
+        for batch in (1, 64)
+        for record in with_published(of("a", batch), random_weights=False)
+    ]
+    rows = listings(measured)["Accuracy"].rows
+    assert [(row[2], row[3].split()[0], row[4].split()[0]) for row in rows] == [
+        ("1", "0.7000", "0.7000"),
+        ("64", "0.7200", "0.7200"),
+    ]
 
 
 @pytest.mark.parametrize("figure", ["4.444", "12098 ±2.5 % (5.92x", "99.6 % (1)", "0.2464 ±0.0"])
