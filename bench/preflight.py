@@ -167,7 +167,8 @@ def _check_images(suite: Suite, request: str) -> Checked:
     try:
         return check_in_child(request)
     except DataError as error:
-        raise DataError(f"{suite.source}: {error}") from error
+        names_its_key = str(error).startswith(("model_config.", "optimization_config."))
+        raise DataError(f"{suite.source}: {'' if names_its_key else 'benchmark_config: '}{error}") from error
 
 
 def check_in_child(request: str) -> Checked:
@@ -180,7 +181,7 @@ def check_in_child(request: str) -> Checked:
     try:
         answer = json.loads(done.stdout.strip().rpartition("\n")[2])
     except ValueError as error:
-        raise DataError(f"benchmark_config: the check of the dataset ended with exit code {done.returncode}") from error
+        raise DataError(f"the check of the dataset ended with exit code {done.returncode}") from error
     if "error" in answer:
         raise DataError(answer["error"])
     return int(answer["num_images"]), tuple((int(number), str(problem)) for number, problem in answer["left_out"])

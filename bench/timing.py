@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.backends.base import Arrays, Preparation, Session, Signature
 from bench.case import Case
-from bench.errors import ConversionError
+from bench.errors import ConversionError, ModelError
 from bench.graphs.report import builds, fallbacks
 from bench.inputs.batches import TimedBatch
 from bench.inputs.cases import preparing_first_batch, timed_batches
@@ -65,7 +65,7 @@ def measure(session: Session, preparation: Preparation, report: Report) -> Timed
         start = perf_counter_ns()
         first = session.infer(pool[0].arrays)
         report("first_inference_ns", perf_counter_ns() - start)
-        _refuse_nan(first)
+        _refuse_nan(first, case.optimization.precision_mode)
     with without_garbage_collection():
         with phase("warm-up"):
             warm = warm_up(session, pool, settling_of(case, round_of(pool)))
@@ -103,8 +103,10 @@ def _time(
     return _Loops(outputs[0], stages, latency, throughput)
 
 
-def _refuse_nan(outputs: Arrays) -> None:
+def _refuse_nan(outputs: Arrays, precision_mode: str) -> None:
     """A model that overflows in a lower precision is fast, and useless."""
     for name, array in outputs.items():
         if array.dtype.kind == "f" and np.isnan(array).any():
+            if precision_mode == "native":
+                raise ModelError(f"output {name!r} holds NaN in native TensorFlow, before any precision is lowered")
             raise ConversionError(f"output {name!r} holds NaN: this model does not survive this precision")

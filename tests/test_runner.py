@@ -21,7 +21,7 @@ from bench.backends.base import Array, Arrays, Preparation, Signature, TensorSpe
 from bench.backends.null import NullBackend, NullSession
 from bench.case import Case, Dataset, Model
 from bench.conversion import Conversion, Profile
-from bench.errors import ConversionError, DataError, ModelError
+from bench.errors import BenchError, ConversionError, DataError, ModelError
 from bench.measure.stages import TIMED, WARM
 from bench.record import Accuracy, Observations, Phase, Samples, Throughput
 from bench.report.comparison import compare_cases
@@ -468,10 +468,19 @@ def test_a_workers_memory_does_not_grow_with_the_number_of_images(tmp_path: Path
     assert peaks[1] < 1.1 * peaks[0]
 
 
-def test_outputs_that_overflow_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("mode", "kind", "why"),
+    [
+        ("FP16", ConversionError, "this model does not survive this precision"),
+        ("native", ModelError, "in native TensorFlow, before any precision is lowered"),
+    ],
+)
+def test_outputs_that_are_nan_are_refused_and_a_precision_is_blamed_where_there_is_one(
+    mode: str, kind: type[BenchError], why: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """As FP16 engines of a model that needs more range give them."""
     broken = {"probabilities": np.full((2, 8), np.nan, np.float32)}
     monkeypatch.setattr(NullBackend, "open", lambda self, preparation: NullSession(broken))
-    case = make_case("FP16", "null", dataset=Dataset(name="synthetic", format="synthetic"), image_shape=(8, 8))
-    with pytest.raises(ConversionError, match="'probabilities' holds NaN"):
+    case = make_case(mode, "null", dataset=Dataset(name="synthetic", format="synthetic"), image_shape=(8, 8))
+    with pytest.raises(kind, match=f"'probabilities' holds NaN.*{why}"):
         run_case(case.model_copy(update={"num_images": 2, "batch_size": 2, "scratch_dir": str(tmp_path)}), Report())

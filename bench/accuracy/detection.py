@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,9 +123,11 @@ def _best(boxes: Any, scores: Any, classes: Any) -> Any:
 
 
 def _per_class(evaluation: Any) -> dict[str, float]:
-    """The mAP of each category that there are objects of, by its name."""
+    """The mAP of each category that there are objects of, by its name, and by its id where others have that."""
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # any size, as many boxes as are evaluated at all
-    names = [str(category["name"]) for category in evaluation.cocoGt.loadCats(evaluation.params.catIds)]
+    categories = evaluation.cocoGt.loadCats(evaluation.params.catIds)
+    named = Counter(str(category["name"]) for category in categories)
+    names = [f"{c['name']}" if named[str(c["name"])] == 1 else f"{c['name']} (id {c['id']})" for c in categories]
     means = precision.mean(axis=(0, 1))
     return {name: float(mean) for name, mean in zip(names, means, strict=True) if mean >= 0}
 

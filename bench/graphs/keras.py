@@ -21,7 +21,7 @@ def export_application(
     name: str, arguments: Mapping[str, Any], image_shape: tuple[int, int], seed: int, folder: Path
 ) -> Path:
     """Build an architecture in inference mode with seeded weights, normalised, and save it; made once a folder."""
-    marks = "".join(f"-{key}_{_plain(str(arguments[key]))}" for key in sorted(arguments))
+    marks = "".join(f"-{key}_{_mark(arguments[key])}" for key in sorted(arguments))
     weights = f"seed{seed}-normalised-tensorflow{tf.__version__}"
     target = folder / f"{name}{marks}-{image_shape[0]}x{image_shape[1]}-{weights}"
     return once(target, lambda partial: _export(name, arguments, image_shape, seed, partial))
@@ -103,6 +103,11 @@ def _argument(name: str) -> str:
     """A name that TensorFlow takes for an argument."""
     clean = "".join(c if c.isalnum() or c == "_" else "_" for c in name.partition(":")[0])
     return clean if clean[0].isalpha() else f"input_{clean.lstrip('_')}"
+
+
+def _mark(value: Any) -> str:
+    """Another one for each value of each type: JSON's `false` and `"False"` are other arguments."""
+    return _plain(value) if isinstance(value, str) else f"{type(value).__name__}={_plain(str(value))}"
 
 
 def _plain(value: str) -> str:

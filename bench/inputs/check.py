@@ -170,9 +170,8 @@ def main() -> int:
             request["max_corrupt"],
         )
     except BenchError as error:
-        key = CALIBRATION_KEY if isinstance(error, CalibrationError) else "benchmark_config"
-        told = str(error) if str(error).startswith("model_config.") else f"{key}: {error}"
-        print(json.dumps({"error": told}))
+        key = f"{CALIBRATION_KEY}: " if isinstance(error, CalibrationError) else ""
+        print(json.dumps({"error": f"{key}{error}"}))
         return error.exit_code
     print(json.dumps({"num_images": checked.count, "left_out": checked.left_out}))
     return 0

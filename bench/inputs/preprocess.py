@@ -112,7 +112,7 @@ def preprocess(picture: Image.Image | Array, image_shape: Shape, name: str, dtyp
     """What the model is fed, [height, width, 3], of an RGB picture, or of pixels that have their size already."""
     if is_function(name):
         made = _own(np.asarray(picture), image_shape, name)
-        with np.errstate(invalid="ignore"):  # NaN, told below
+        with np.errstate(invalid="ignore"):  # infinity, told below
             fed = made.astype(dtype, copy=False)
         if dtype.kind in "iu" and not np.array_equal(fed, made):
             raise ModelError(
@@ -145,4 +145,6 @@ def _own(pixels: Array, image_shape: Shape, name: str) -> Array:
             f"model_config.preprocess: {name!r} gave {made.dtype} {list(made.shape)} for {list(pixels.shape)}; "
             f"numbers {wanted} are needed"
         )
+    if made.dtype.kind == "f" and np.isnan(made).any():
+        raise ModelError(f"model_config.preprocess: {name!r} gave NaN")
     return made

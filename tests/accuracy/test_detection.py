@@ -302,6 +302,15 @@ def test_the_classes_have_a_figure_each_whose_mean_is_the_whole(tmp_path: Path) 
     assert np.mean(list(accuracy.per_class.values())) == pytest.approx(accuracy.metrics["map"])
 
 
+def test_classes_of_one_name_are_told_apart_by_their_ids(tmp_path: Path) -> None:
+    truth = make_truth()
+    for category in truth["categories"][:2]:
+        category["name"] = "bat"
+    accuracy = evaluate(truth, tmp_path)
+    assert accuracy.per_class.keys() == {"bat (id 1)", "bat (id 2)", "3", "4"}
+    assert np.mean(list(accuracy.per_class.values())) == pytest.approx(accuracy.metrics["map"])
+
+
 def test_resamples_lie_around_the_figure_and_boxes_are_kept(tmp_path: Path) -> None:
     accuracy = evaluate(make_truth(14), tmp_path)
     low, high = np.percentile(accuracy.resampled["map"], [2.5, 97.5])

@@ -183,6 +183,15 @@ def test_a_folder_that_is_not_there_is_told_by_the_cards_key() -> None:
     assert json.loads(bench("datasets", "show", "own", "--json").stdout)["status"] == "not there"
 
 
+def test_what_is_wrong_with_a_file_of_a_card_is_told_with_no_key_of_a_config() -> None:
+    write_images("datasets/images")
+    write_card("own", {"path": "images"}, format="coco", images_dir=".", annotation_path="boxes.json")
+    Path("datasets/images/boxes.json").write_text('{"images": 1}', encoding="utf-8")
+    outcome = bench("datasets", "check", "own")
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith("error: datasets/images/boxes.json: ")
+
+
 def test_random_images_have_cards_too() -> None:
     outcome = bench("datasets", "check", "synthetic-imagenet")
     assert (outcome.exit_code, outcome.stdout) == (

@@ -11,6 +11,7 @@ tf = pytest.importorskip("tensorflow")
 
 from bench.backends.base import Array, TensorSpec  # noqa: E402
 from bench.errors import ModelError  # noqa: E402
+from bench.graphs import keras  # noqa: E402
 from bench.graphs.keras import export_application  # noqa: E402
 from bench.graphs.savedmodel import read_signature  # noqa: E402
 
@@ -61,6 +62,13 @@ def test_a_model_is_built_once_a_folder(exported: Path) -> None:
     assert (exported / "saved_model.pb").stat().st_mtime_ns == before
     beside = [f"{exported.name}{suffix}" for suffix in (".lock", ".sha256")]
     assert sorted(p.name for p in exported.parent.iterdir()) == [exported.name, *beside]
+
+
+def test_values_of_other_types_are_other_arguments(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(keras, "once", lambda target, make: target)
+    values = [False, "False", 0, "0", 0.0, "0.0", "bool=False"]
+    models = {export_application("MobileNet", {"alpha": value}, SHAPE, 0, tmp_path) for value in values}
+    assert len(models) == len(values)
 
 
 @pytest.mark.parametrize("name", ["MobileNt", "mobilenet", ""])

@@ -134,6 +134,20 @@ def test_nor_are_those_of_a_function_of_ones_own() -> None:
         preprocess(odd, (8, 8), name, np.dtype(np.uint8))
 
 
+def logarithm(image: Array, image_shape: tuple[int, int] | None) -> Array:
+    """A preprocessing of the user's own that has no value for black."""
+    with np.errstate(all="ignore"):
+        return np.log(np.asarray(image, np.float32)) * 0
+
+
+def test_nan_that_a_function_of_ones_own_gives_is_told_as_its_own() -> None:
+    white, black = np.full((8, 8, 3), 255, np.uint8), np.zeros((8, 8, 3), np.uint8)
+    name = f"{__name__}:logarithm"
+    assert preprocess(white, (8, 8), name, np.dtype(np.float32)).any() == np.False_
+    with pytest.raises(ModelError, match=r"model_config\.preprocess: '.*:logarithm' gave NaN"):
+        preprocess(black, (8, 8), name, np.dtype(np.float32))
+
+
 @given(height=st.integers(1, 300), width=st.integers(1, 300), shape=st.tuples(st.integers(8, 200), st.integers(8, 200)))
 def test_letterbox_keeps_proportions_and_lies_in_the_middle(height: int, width: int, shape: tuple[int, int]) -> None:
     top, left, new_height, new_width = letterbox_place((height, width), shape)
