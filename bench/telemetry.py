@@ -6,6 +6,7 @@ the worker's start.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal
 
 from pydantic import Field
@@ -170,6 +171,15 @@ class Telemetry(Part):
     def window(self, name: str = MEASURED) -> Window | None:
         """The phase of this name, if it was reached."""
         return next((window for window in self.windows if window.name == name), None)
+
+    def foreign_in(self, names: Collection[str]) -> tuple[ForeignProcess, ...]:
+        """Other processes that were on the GPU during any phase of these names."""
+        spans = [window for window in self.windows if window.name in names]
+        return tuple(
+            process
+            for process in self.foreign
+            if any(process.first_s <= span.end_s and span.begin_s <= process.last_s for span in spans)
+        )
 
 
 def reasons_of(mask: int) -> tuple[str, ...]:

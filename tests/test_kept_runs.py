@@ -24,18 +24,20 @@ AGAIN = (
 )  # one case from the conversion cache: no native to compare with
 RUNS = [run for run in ALL if not run.parent.name.endswith("-aa") and run != AGAIN]
 VERIFIED = KEPT / "verified-models"
+BESIDE = KEPT / "verified-models-beside/20261124T014448Z-2a4cbb"
 SLOWED = KEPT / "resnet50_nightly/20261122T151226Z-3877e1"  # each inference is made to take 3 % longer
 IN_PART = {
     VERIFIED / "20261123T072451Z-47dd53": {"native", "FP32", "FP16"},
     VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"},
     VERIFIED / "20261124T020541Z-8678d8": {"native", "FP32", "FP16"},
 }  # what is not yet measured in all modes
-WITHOUT_PAGE = {"resnet50", "resnet50_nightly"}  # nor do the verified models have any of their own
+WITHOUT_PAGE = {"resnet50", "resnet50_nightly", "verified-models-beside"}  # the verified models have none either
 VERDICTS = {SLOWED: "regressed"}
 MODES = {
     "resnet50_explained": {"FP16"},
     "resnet50_load": {"FP16"},
     "resnet50_nightly": {"FP32", "FP16"},
+    "verified-models-beside": {"FP32"},
 }
 
 
@@ -130,6 +132,21 @@ def test_the_second_case_of_a_model_converted_nothing_and_was_sooner() -> None:
     assert took[0] > 5 * took[1]
     costs = [summarize(record).values["conversion_s"] for record in (first, second)]
     assert costs[0] == pytest.approx(costs[1], rel=0.05)
+
+
+def test_an_engine_that_was_built_beside_others_took_longer_and_is_as_fast() -> None:
+    (beside,) = load_records(BESIDE)
+    (alone,) = (
+        record for record in load_records(VERIFIED / "20261124T020541Z-8678d8") if record.case.id == beside.case.id
+    )
+    built, kernels = [], []
+    for record in (beside, alone):
+        built += [phase.seconds for phase in record.phases if phase.name == "build"]
+        assert record.profile is not None and record.telemetry is not None
+        kernels.append(record.profile.kernel_ns / record.profile.inferences / 1e6)
+        assert bool(record.telemetry.foreign_in({"build"})) == (record is beside)
+    assert [round(seconds, 1) for seconds in built] == [214.9, 48.8]
+    assert [round(ms, 3) for ms in kernels] == [1.278, 1.284]
 
 
 @pytest.mark.parametrize("suite", ["ssd_mobilenet_v1", "ssd_mobilenet_v1_by_card"])

@@ -18,6 +18,7 @@ LETTERS = 90  # of a reason
 PRECISIONS = 2
 FROM_CACHE = "converted earlier, taken from the cache"
 LOADING = ("reload", "first inference")
+MAKING = ("convert", "calibrate", "build")
 
 
 def stories(columns: Sequence[Column], brief: bool = False) -> list[tuple[str, str]]:
@@ -57,7 +58,15 @@ def remarks(record: Record) -> str:
     warnings = [clipped(warning, LETTERS) for warning in conversion.warnings]
     texts = [and_more(warnings, "warning", 1)] if warnings else []
     texts += ["calibration table reused"] if conversion.calibration_reused else []
-    return "; ".join([*texts, *([FROM_CACHE] if conversion.cached else [])])
+    return "; ".join([*texts, *_beside(record), *([FROM_CACHE] if conversion.cached else [])])
+
+
+def _beside(record: Record) -> Iterator[str]:
+    """What made conversion_s longer, where it was this run that converted: a cached one has no such phases."""
+    others = () if record.telemetry is None else record.telemetry.foreign_in(MAKING)
+    if others:
+        on_gpu = f"{counted(len(others), 'other process', 'other processes')} on the GPU"
+        yield f"converted beside {on_gpu}: conversion_s may be longer than alone"
 
 
 def making(record: Record) -> str:
@@ -65,7 +74,7 @@ def making(record: Record) -> str:
     conversion = record.conversion
     if conversion is None:
         return ""
-    texts = [*_took(record, conversion), *_calibrated(conversion)]
+    texts = [*_took(record, conversion), *_beside(record), *_calibrated(conversion)]
     if conversion.bytes_before is not None and conversion.bytes_after is not None:
         texts.append(f"{size(conversion.bytes_before)} on disk became {size(conversion.bytes_after)}")
     if conversion.cached:

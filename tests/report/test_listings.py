@@ -10,6 +10,7 @@ from bench.conversion import Dropped, Kernel, LeftOut
 from bench.record import Phase
 from bench.report.html import page
 from bench.report.tables import csv_text
+from bench.telemetry import ForeignProcess, Telemetry, Window
 from tests.report.conversions import (
     DEPTHWISE,
     comparisons,
@@ -80,6 +81,24 @@ def test_a_conversion_from_the_cache_says_so() -> None:
         assert text.count(origin) == 1
     rows = list(csv.DictReader(io.StringIO(csv_text(comparisons(record)))))
     assert [row["cached"] for row in rows] == ["True"]
+
+
+def test_what_was_converted_beside_other_processes_on_the_gpu_says_so() -> None:
+    """As TensorRT shares the GPU with them while it builds; one that came later had no part in it."""
+    windows = tuple(
+        Window(name=name, begin_s=begin, end_s=begin + 10, readings=0)
+        for begin, name in ((0, "build"), (20, "measure"))
+    )
+    early, late = (
+        ForeignProcess(pid=pid, first_s=first, last_s=first + 5, while_measuring=False)
+        for pid, first in ((1, 8), (2, 12))
+    )
+    words = "converted beside 1 other process on the GPU: conversion_s may be longer than alone"
+    for others, told in (((early,), True), ((late,), False), ((early, late), True)):
+        record = converted(telemetry=Telemetry(windows=windows, foreign=others))
+        assert (words in flat(record)) == (words in md(record)) == told
+    from_cache = converted(telemetry=Telemetry(windows=windows[1:], foreign=(early,)))
+    assert "converted beside" not in flat(from_cache)
 
 
 def test_markdown_is_bounded() -> None:
