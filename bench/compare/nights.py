@@ -171,12 +171,13 @@ def _against_nights(
         return None
     usual = history.usual(metric)[-section.nights :]
     values = [night.value(metric) for night in usual]
-    if value is None and not values:
+    if value is None and not values and metric not in measurement.doubts:
         return None
     row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, rule=judged.source,
               threshold=judged.text("history"), gates=judged.gates, against="history")  # fmt: skip
     if value is None:
-        return replace(row, note="this run does not have it, and the nights before do")
+        told = measurement.lacks(metric, "this run")
+        return replace(row, note=f"{told}; the nights before do" if values else told)
     if metric in measurement.doubts:
         return replace(row, note=f"not valid: {measurement.doubts[metric]}")
     if len(values) < section.least_nights:

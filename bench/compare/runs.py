@@ -58,15 +58,15 @@ def _rows(old: Measurement | None, new: Measurement, judged: Sequence[Judged], a
 
 
 def _row(old: Measurement, new: Measurement, judged: Judged, against: Against) -> Row | None:
-    """None where neither has the statistic, or no tolerance is about it."""
+    """None where neither has the statistic in any process, or no tolerance is about it."""
     metric = judged.metric
     before, now = old.value(metric), new.value(metric)
-    if (before is None and now is None) or not judged.text(against):
+    if (before is None and now is None and metric not in new.doubts) or not judged.text(against):
         return None
     row = Row(new.name, new.series_id, metric, "inconclusive", old=before, new=now, threshold=judged.text(against),
               rule=judged.source, gates=judged.gates, against=against)  # fmt: skip
     if before is None or now is None:
-        return replace(row, note=f"{'the baseline' if before is None else 'this run'} does not have it")
+        return replace(row, note=new.lacks(metric, "this run") or old.lacks(metric, "the baseline"))
     interval = between_processes(old.values[metric], new.values[metric])
     outcome, note = outcome_of(judged, before, now, against), ""
     doubt = new.doubts.get(metric) or (old.doubts.get(metric) and f"the baseline: {old.doubts[metric]}")

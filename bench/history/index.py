@@ -22,7 +22,7 @@ from bench.history.series import Key
 
 INDEX_FILE = "history.sqlite"
 LOCK_FILE = ".history.lock"
-VERSION = 1  # of the tables; another one is rebuilt
+VERSION = 2  # of the tables and of what is in them; another one is rebuilt
 WAIT_S = 120.0
 
 _TABLES = """

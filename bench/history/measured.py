@@ -17,7 +17,7 @@ from bench.history.series import WRAPPED, Key, covariates, segment_key, series_k
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
 from bench.statistics.metrics import METRICS, RELATIVE
-from bench.statistics.summary import natives, statistics_of_process
+from bench.statistics.summary import natives, statistics_of_process, why_lacking
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because
@@ -32,7 +32,9 @@ class Measurement:
     segment: Key
     methodology: int
     values: Mapping[str, tuple[float, ...]]  # statistics, one of each process
-    doubts: Mapping[str, str] = field(default_factory=dict)  # by statistic: why it is not valid
+    doubts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # by statistic: why it is not valid; also of those that some processes lack
     failure: str | None = None  # why it has no, or not all, results
     broken: str | None = None  # why its figures are not what they are said to be
 
@@ -45,6 +47,11 @@ class Measurement:
         """The median over processes."""
         found = self.values.get(statistic)
         return median(found) if found else None
+
+    def lacks(self, statistic: str, which: str) -> str:
+        """That `which` run has no value of a statistic, and why; empty where it has one."""
+        why = self.doubts.get(statistic)
+        return "" if statistic in self.values else f"{which} does not have it" + (f": {why}" if why else "")
 
 
 @dataclass(frozen=True)
@@ -120,21 +127,35 @@ def _named(measurement: Measurement) -> Key:
 
 
 def _measurement(record: Record, native: Record | None) -> Measurement:
-    theirs = {} if native is None or native is record else {_place(each): each for each in processes(native)}
-    values: dict[str, list[float]] = {}
-    for each in processes(record):
-        for name, value in statistics_of_process(each, theirs.get(_place(each)))[0].items():
-            values.setdefault(name, []).append(value)
+    values, lacked = _statistics(record, native)
     return Measurement(
         name=series_name(record.case),
         series=series_key(record.case),
         segment=segment_key(record),
         methodology=record.methodology_version,
-        values={name: tuple(each) for name, each in values.items()},
-        doubts=_doubts(record, native, values),
+        values=values,
+        doubts=_doubts(record, native, values) | lacked,
         failure=_failure(record),
         broken=broken_because(record),
     )
+
+
+def _statistics(record: Record, native: Record | None) -> tuple[dict[str, tuple[float, ...]], dict[str, str]]:
+    """The values of all processes, and why there are none of statistics that only some have.
+
+    Those that happen to have it may be the fast ones. Of a case that failed, which is not judged, all are kept.
+    """
+    theirs = {} if native is None or native is record else {_place(each): each for each in processes(native)}
+    found = [statistics_of_process(each, theirs.get(_place(each))) for each in processes(record)]
+    values: dict[str, tuple[float, ...]] = {}
+    lacked: dict[str, str] = {}
+    for name in dict.fromkeys(name for each, _ in found for name in each):
+        known = tuple(each[name] for each, _ in found if name in each)
+        if len(known) == len(found) or record.failure is not None:
+            values[name] = known
+        else:
+            lacked[name] = why_lacking(name, [absent for _, absent in found], len(found) - len(known))
+    return values, lacked
 
 
 def _place(record: Record) -> tuple[int, int]:

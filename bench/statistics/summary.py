@@ -83,8 +83,7 @@ def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
     for name in dict.fromkeys(name for summary in summaries for name in (*summary.values, *summary.absent)):
         found = [(r.case, s.values[name]) for r, s in zip(records, summaries, strict=True) if name in s.values]
         if len(found) < len(records):
-            why = next((s.absent[name] for s in summaries if name in s.absent), "not measured")
-            absent[name] = why if not found else f"{why}, in {len(records) - len(found)} of {len(records)} processes"
+            absent[name] = why_lacking(name, [s.absent for s in summaries], len(records) - len(found))
             continue
         values[name], interval = over_processes(found, in_logs=name in SPEEDUPS)
         if name not in BOUNDED:
@@ -100,6 +99,12 @@ def _over(records: Sequence[Record], summaries: Sequence[Summary]) -> Summary:
         name: s.unbounded[name] for s in summaries for name in (accuracy & set(s.unbounded)) - set(over_images)
     }
     return Summary(values, absent, {**bounds, **over_images}, unbounded, _mean_ends([s.differences for s in summaries]))
+
+
+def why_lacking(name: str, absent: Sequence[Mapping[str, str]], lacking: int) -> str:
+    """Why several processes taken together have no value of a statistic; `absent` is of each, some or all lack it."""
+    why = next((each[name] for each in absent if name in each), "not measured")
+    return why if lacking == len(absent) else f"{why}, in {lacking} of {len(absent)} processes"
 
 
 def _mean_ends(found: Sequence[Mapping[str, tuple[float, float]]]) -> dict[str, tuple[float, float]]:

@@ -20,7 +20,7 @@ from bench.history.series import Key
 from bench.record import Accuracy, Failure
 from bench.sections.compare import CompareSection
 from tests.factory import make_case, make_environment, make_samples
-from tests.history.nights import FIRST, night_record, write_night, write_nights
+from tests.history.nights import FIRST, night_record, repeated, write_night, write_nights
 
 METRIC = "median_latency_ms"
 
@@ -86,6 +86,27 @@ def test_what_has_a_tolerance_alone_is_held_against_the_median_of_the_nights(tmp
         write_night(tmp_path, night, [night_record(10.0, accuracy=Accuracy(metrics={"map": top1}, num_images=100))])
     (row,) = (each for each in tonight(tmp_path).rows if each.metric == "map")
     assert row.old == pytest.approx(0.904) and row.outcome == "regressed"
+
+
+def test_a_statistic_that_some_processes_lack_is_not_green_and_no_baseline(tmp_path: Path) -> None:
+    def write(night: int, counts: Sequence[int]) -> None:
+        latencies = (make_samples([10.0] * count) for count in counts)
+        write_night(tmp_path, night, [
+            each.model_copy(update={"latency": own}) for each, own in zip(repeated([10.0] * 2), latencies, strict=True)
+        ])  # fmt: skip
+
+    for night in range(10):
+        write(night, (700, 600))
+    why = "this run does not have it: 600 samples of the 662 that p99 needs, in 1 of 2 processes"
+    assert [each.note for each in tonight(tmp_path).rows if each.metric == "p99_latency_ms"] == [why]
+    write(10, (700, 700))
+    (row,) = (each for each in tonight(tmp_path).rows if each.metric == "p99_latency_ms")
+    assert row.note == "0 sound nights of the 8 that are needed"
+    for night in range(11, 20):
+        write(night, (700, 700))
+    write(20, (600, 700))
+    (row,) = (each for each in tonight(tmp_path).rows if each.metric == "p99_latency_ms")
+    assert row.note == f"{why}; the nights before do" and row.outcome == "inconclusive"
 
 
 def test_few_nights_tell_nothing(tmp_path: Path) -> None:

@@ -173,6 +173,29 @@ def test_a_statistic_that_is_gone_is_not_green(tmp_path: Path) -> None:
     assert row(found, "map").note == "this run does not have it" and found.verdict == "inconclusive"
 
 
+def with_samples(counts: Sequence[int]) -> list[Record]:
+    """A process for each number of samples; with fewer than 662 it has no p99."""
+    latencies = (make_samples([10.0] * count) for count in counts)
+    return [
+        each.model_copy(update={"latency": own})
+        for each, own in zip(repeated([10.0] * len(counts)), latencies, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "which"),
+    [((700, 700, 700), (700, 600, 600), "this run"), ((700, 600, 600), (700, 700, 700), "the baseline"),
+     ((700, 600, 600), (700, 600, 600), "this run")],
+)  # fmt: skip
+def test_a_statistic_that_some_processes_lack_is_not_green(
+    tmp_path: Path, old: Sequence[int], new: Sequence[int], which: str
+) -> None:
+    found = compare(tmp_path, with_samples(old), with_samples(new))
+    why = "600 samples of the 662 that p99 needs, in 2 of 3 processes"
+    assert row(found, "p99_latency_ms").note == f"{which} does not have it: {why}"
+    assert row(found, "p99_latency_ms").outcome == found.verdict == "inconclusive"
+
+
 def test_the_golden_run_has_a_tolerance_of_its_own(tmp_path: Path) -> None:
     found = compare(tmp_path, [night_record(10.0)], [night_record(10.39)], against="golden")
     assert row(found, "median_latency_ms").threshold == "4 % and 0.02 ms" and found.verdict == "passed"

@@ -9,9 +9,9 @@ import pytest
 from bench.case import Dataset, Model, PublishedAccuracy
 from bench.history.measured import measurements
 from bench.history.series import covariates, segment_key, series_key
-from bench.record import Gpu, Record
+from bench.record import Failure, Gpu, Record
 from bench.telemetry import ClockLock, ClockPolicy, GpuState, Telemetry
-from tests.factory import make_case, make_environment, make_optimization, make_record
+from tests.factory import make_case, make_environment, make_optimization, make_record, make_samples
 from tests.history.nights import night_record, repeated
 
 PUBLISHED = PublishedAccuracy(source="a paper", figures={"native": {"map": 0.3}})
@@ -114,6 +114,20 @@ def test_processes_of_a_case_are_one_measurement() -> None:
     repeat = case.model_copy(update={"id": f"{case.id}-repeat2", "repeat": 2})
     (found,) = measurements([make_record(case=case), make_record(case=repeat)])
     assert found.values["median_latency_ms"] == (14.5, 14.5) and found.value("median_latency_ms") == 14.5
+
+
+def test_a_statistic_that_some_processes_lack_is_none() -> None:
+    """A p99 of those that had the samples for it may be that of the fast ones; that of a failed case is not judged."""
+    many, few = (make_samples([10.0] * count) for count in (700, 600))
+    records = [
+        each.model_copy(update={"latency": times})
+        for each, times in zip(repeated([0.0] * 3), (many, few, few), strict=True)
+    ]
+    (found,) = measurements(records)
+    assert found.value("p99_latency_ms") is None and len(found.values["median_latency_ms"]) == 3
+    assert found.doubts == {"p99_latency_ms": "600 samples of the 662 that p99 needs, in 2 of 3 processes"}
+    failed = records[1].model_copy(update={"failure": Failure(kind="crash", phase="accuracy", message="x")})
+    assert len(measurements([records[0], failed, records[2]])[0].values["p99_latency_ms"]) == 1
 
 
 def test_another_methodology_is_another_series() -> None:
