@@ -17,9 +17,11 @@ from typing import Any, Literal
 
 from bench.case import Case
 from bench.errors import ConfigError, nearest
-from bench.load.statistics import NO_LIMIT, NOT_VALID, can_have
+from bench.load.statistics import NO_LIMIT, NOT_VALID
+from bench.load.statistics import can_have as load_can_have
 from bench.record import Check, Record
 from bench.statistics.metrics import METRICS, RELATIVE
+from bench.statistics.possible import can_have
 from bench.statistics.summary import NO_NATIVE, Summary, summarize
 
 Outcome = Literal["passed", "failed", "inconclusive"]
@@ -31,7 +33,6 @@ OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
 FUNCTIONS: Mapping[str, Callable[..., Any]] = {"abs": abs, "min": min, "max": max}
-CONVERTED = {"engines", "share_converted", "conversion_s", "model_bytes"}
 STRUCTURE = (ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.boolop, ast.expr_context)
 LONGEST = 500
 SLIPS = {  # by a pattern: what is written in its place
@@ -91,7 +92,7 @@ def check_assertion(expression: str, record: Record, native: Record | None) -> C
 def without_load(expression: str, cases: Sequence[Case]) -> str | None:
     """A statistic of load tests that the expression names and no case will have; None if there is none."""
     names = {name.removeprefix("native.") for name in statistics_of(expression)}
-    return next((name for name in sorted(names) if not any(can_have(name, case.load) for case in cases)), None)
+    return next((name for name in sorted(names) if not any(load_can_have(name, case.load) for case in cases)), None)
 
 
 def statistics_of(expression: str) -> set[str]:
@@ -120,18 +121,10 @@ def _why_absent(name: str, summary: Summary | None, native: Record | None) -> st
 
 def _is_about_others(wanted: set[str], record: Record) -> bool:
     """Whether the expression names statistics that a case of this task and backend never has."""
-    optimization, task = record.case.optimization, record.case.model.task
-    if optimization.precision_mode == "native" and (wanted & RELATIVE or any(n.startswith("native.") for n in wanted)):
+    native = record.case.optimization.precision_mode == "native"
+    if native and any(name.startswith("native.") for name in wanted):
         return True
-    plain = {name.removeprefix("native.") for name in wanted}
-    detection = {name for name in METRICS if name.startswith(("map", "ar1", "ar_"))}
-    if plain & (detection if task == "classification" else {"top1", "top5"}):
-        return True
-    if not all(can_have(name, record.case.load) for name in plain):
-        return True
-    if plain & CONVERTED and optimization.backend in ("tensorflow", "null"):
-        return True
-    return bool(plain & {"engines", "share_converted"}) and optimization.backend != "tf-trt"
+    return not all(can_have(name.removeprefix("native."), record.case) for name in wanted)
 
 
 def _walk(tree: ast.expr) -> Iterator[ast.AST]:

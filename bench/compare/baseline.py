@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic import ValidationError
 
 from bench.compare.comparison import Comparison
 from bench.compare.nights import compare_history
-from bench.compare.rules import check_rules, rules
+from bench.compare.rules import Judged, check_rules, rules
 from bench.compare.runs import compare_runs
 from bench.errors import ConfigError
 from bench.history.acknowledged import read_acknowledged
@@ -36,14 +37,16 @@ def check_baseline(baseline: str, results: Path, suite: str) -> None:
 
 def compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
     """`new` against the baseline, by a config's rules; those of the run's own config where none are given."""
-    found = _compare(baseline, new, results, acknowledged, section)
-    return replace(found, remarks=(*found.remarks, *_random_weights(new)))
-
-
-def _compare(baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection | None) -> Comparison:
     section = section_of(new) if section is None else section
     check_rules(section, "--config")
     judged = rules(section)
+    found = _compare(baseline, new, results, acknowledged, section, judged)
+    return replace(found, remarks=(*found.remarks, *_random_weights(new), *_about_none(new, judged)))
+
+
+def _compare(
+    baseline: str, new: Run, results: Path, acknowledged: Path, section: CompareSection, judged: Sequence[Judged]
+) -> Comparison:
     if baseline == HISTORY:
         index = Index(results).refresh()
         known = read_acknowledged(acknowledged)
@@ -64,6 +67,16 @@ def _random_weights(new: Run) -> tuple[str, ...]:
     facts = [each.series.facts for each in new.measurements]
     names = dict.fromkeys(each["model.name"] for each in facts if has_random_weights(each))
     return tuple(map(untrained, names))
+
+
+def _about_none(new: Run, judged: Sequence[Judged]) -> Iterator[str]:
+    """Bounds that no case of a whole run can break: their statistic is one of other tasks, backends or load tests."""
+    if not new.whole or any(each.failure for each in new.measurements):
+        return
+    known = {name for each in new.measurements for name in (*each.values, *each.absent)}
+    for each in judged:
+        if each.bounds and each.metric not in known:
+            yield f"The rule on {each.metric}, {each.bounds}, is about no case of this run."
 
 
 def find_candidate(word: str, results: Path, suite: str | None) -> Run:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -144,21 +144,22 @@ def _few(old: Key, new: Key) -> str:
 
 
 def bounds(measurement: Measurement, judged: Iterable[Judged]) -> list[Row]:
-    """Rows of bounds on values themselves that do not hold."""
-    rows = []
-    for each in judged:
-        value = measurement.value(each.metric)
-        broken = None if value is None else each.bound_broken(value)
-        if broken is not None:
-            doubt = measurement.doubts.get(each.metric)
-            rows.append(
-                Row(
-                    measurement.name, measurement.series_id, each.metric, "inconclusive" if doubt else "regressed",
-                    f"not valid: {doubt}" if doubt else "", None, value, threshold=broken, rule=each.source,
-                    gates=each.gates, against="bound",
-                )
-            )  # fmt: skip
-    return rows
+    """Rows of bounds on values themselves that do not hold, or of which there is no telling."""
+    rows = (_bound(measurement, each) for each in judged if each.bounds)
+    return [row for row in rows if row is not None]
+
+
+def _bound(measurement: Measurement, judged: Judged) -> Row | None:
+    """None where it holds, or is about a statistic that the case is not to have."""
+    metric, value = judged.metric, measurement.value(judged.metric)
+    row = Row(measurement.name, measurement.series_id, metric, "inconclusive", new=value, threshold=judged.bounds,
+              rule=judged.source, gates=judged.gates, against="bound")  # fmt: skip
+    if value is None:
+        return replace(row, note=measurement.lacks(metric, "this run")) if metric in measurement.absent else None
+    if metric in measurement.doubts:
+        return replace(row, note=f"not valid: {measurement.doubts[metric]}")
+    broken = judged.bound_broken(value)
+    return None if broken is None else replace(row, outcome="regressed", threshold=broken)
 
 
 def outcome_of(judged: Judged, old: float, new: float, against: Against) -> Outcome:

@@ -148,7 +148,8 @@ def _grafted(first: Measurement, second: Measurement | None) -> Measurement:
     if second is None:
         return first
     return replace(
-        first, values=second.values, doubts=second.doubts, failure=second.failure, broken=second.broken
+        first, values=second.values, doubts=second.doubts, failure=second.failure, broken=second.broken,
+        absent=second.absent,
     )  # fmt: skip
 
 

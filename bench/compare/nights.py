@@ -250,16 +250,17 @@ def _with_golden(
     section: CompareSection,
 ) -> Comparison:  # fmt: skip
     """The rows of the golden run that are worse: what no night showed, and all nights together do."""
-    against = compare_runs(golden, new, judged, "golden")
+    found = compare_runs(golden, new, judged, "golden").rows
+    against = [row for row in found if row.against != "bound"]  # which the comparison has already
     known = {(each.measurement.series_id, each.judged.metric): each.prediction for each in candidates}
     share = section.false_alarms / max(len(candidates), 1)
     within = noise_of(known, share)
     drifted = [
-        replace(row, note=f"against the golden run {golden.name}") for row in against.rows
+        replace(row, note=f"against the golden run {golden.name}") for row in against
         if row.outcome == "regressed" and row.old is not None and not within(row)
     ]  # fmt: skip
-    untold = [row for row in against.rows if row.outcome == "inconclusive"]
-    compared = sum(1 for row in against.rows if row.metric and row not in untold)
+    untold = [row for row in against if row.outcome == "inconclusive"]
+    compared = sum(1 for row in against if row.metric and row not in untold)
     remark = f"Golden run: {golden.name}, {compared} statistics compared, {len(drifted)} worse."
     if untold:
         remark += f" Not to be told: {counted(len(untold), 'row', 'rows')}; the first: {untold[0].note}."

@@ -63,6 +63,13 @@ class Judged:
             parts.append(f"{absolute / 2**20:g} MiB" if unit == "bytes" else f"{absolute:g} {unit}".rstrip())
         return " and ".join(parts)
 
+    @property
+    def bounds(self) -> str:
+        """The bounds on the value itself in words; empty where there are none."""
+        low, high = self.rule.at_least, self.rule.at_most
+        parts = [] if low is None else [f"at least {low:g}"]
+        return " and ".join([*parts, f"at most {high:g}"] if high is not None else parts)
+
     def bound_broken(self, value: float) -> str | None:
         """Which bound on the value itself does not hold."""
         low, high = self.rule.at_least, self.rule.at_most

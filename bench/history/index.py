@@ -31,7 +31,7 @@ CREATE TABLE run (
     covariates TEXT, config TEXT, error TEXT);
 CREATE TABLE measurement (
     run INTEGER REFERENCES run ON DELETE CASCADE, name TEXT, series TEXT, series_facts TEXT, segment TEXT,
-    segment_facts TEXT, methodology INTEGER, measured TEXT, doubts TEXT, failure TEXT, broken TEXT);
+    segment_facts TEXT, methodology INTEGER, measured TEXT, doubts TEXT, failure TEXT, broken TEXT, absent TEXT);
 CREATE TABLE flag (run INTEGER REFERENCES run ON DELETE CASCADE, series TEXT, metric TEXT);
 CREATE INDEX run_suite ON run (suite, started);
 CREATE INDEX measurement_run ON measurement (run);
@@ -172,8 +172,8 @@ class Index:
     def _run(self, row: Sequence[Any]) -> Run:
         number, path, suite, started, verdict, whole, covariates, config = row
         rows = self._ask(
-            "SELECT name, series_facts, segment_facts, methodology, measured, doubts, failure, broken FROM measurement "
-            "WHERE run = ? ORDER BY rowid",
+            "SELECT name, series_facts, segment_facts, methodology, measured, doubts, failure, broken, absent "
+            "FROM measurement WHERE run = ? ORDER BY rowid",
             [number],
         )
         flags = self._ask("SELECT series, metric FROM flag WHERE run = ?", [number])
@@ -184,8 +184,8 @@ class Index:
             verdict=verdict,
             measurements=tuple(
                 Measurement(name, Key(json.loads(series)), Key(json.loads(segment)), methodology, _values(measured),
-                            json.loads(doubts), failure, broken)
-                for name, series, segment, methodology, measured, doubts, failure, broken in rows
+                            json.loads(doubts), failure, broken, json.loads(absent))
+                for name, series, segment, methodology, measured, doubts, failure, broken, absent in rows
             ),
             covariates=json.loads(covariates),
             config=json.loads(config),

@@ -17,7 +17,8 @@ from bench.history.series import WRAPPED, Key, covariates, segment_key, series_k
 from bench.record import FORMAT_VERSION, Environment, Record, read_record
 from bench.repeats import merged, processes, variant_of
 from bench.statistics.metrics import METRICS, RELATIVE
-from bench.statistics.summary import natives, statistics_of_process, why_lacking
+from bench.statistics.possible import is_to_have
+from bench.statistics.summary import NO_NATIVE, natives, statistics_of_process, why_lacking
 from bench.store import read_suite
 from bench.validity import judge
 from bench.verdict import broken_because
@@ -37,6 +38,7 @@ class Measurement:
     )  # by statistic: why it is not valid; also of those that some processes lack
     failure: str | None = None  # why it has no, or not all, results
     broken: str | None = None  # why its figures are not what they are said to be
+    absent: Mapping[str, str] = field(default_factory=dict)  # why it lacks what it is to have
 
     @property
     def series_id(self) -> str:
@@ -50,7 +52,7 @@ class Measurement:
 
     def lacks(self, statistic: str, which: str) -> str:
         """That `which` run has no value of a statistic, and why; empty where it has one."""
-        why = self.doubts.get(statistic)
+        why = self.absent.get(statistic) or self.doubts.get(statistic)
         return "" if statistic in self.values else f"{which} does not have it" + (f": {why}" if why else "")
 
 
@@ -127,7 +129,7 @@ def _named(measurement: Measurement) -> Key:
 
 
 def _measurement(record: Record, native: Record | None) -> Measurement:
-    values, lacked = _statistics(record, native)
+    values, absent, lacked = _statistics(record, native)
     return Measurement(
         name=series_name(record.case),
         series=series_key(record.case),
@@ -137,25 +139,33 @@ def _measurement(record: Record, native: Record | None) -> Measurement:
         doubts=_doubts(record, native, values) | lacked,
         failure=_failure(record),
         broken=broken_because(record),
+        absent=absent,
     )
 
 
-def _statistics(record: Record, native: Record | None) -> tuple[dict[str, tuple[float, ...]], dict[str, str]]:
-    """The values of all processes, and why there are none of statistics that only some have.
+def _statistics(
+    record: Record, native: Record | None
+) -> tuple[dict[str, tuple[float, ...]], dict[str, str], dict[str, str]]:
+    """The values of all processes; why there are none of what it is to have; of these, what only some processes lack.
 
     Those that happen to have it may be the fast ones. Of a case that failed, which is not judged, all are kept.
     """
     theirs = {} if native is None or native is record else {_place(each): each for each in processes(native)}
     found = [statistics_of_process(each, theirs.get(_place(each))) for each in processes(record)]
-    values: dict[str, tuple[float, ...]] = {}
-    lacked: dict[str, str] = {}
-    for name in dict.fromkeys(name for each, _ in found for name in each):
-        known = tuple(each[name] for each, _ in found if name in each)
-        if len(known) == len(found) or record.failure is not None:
-            values[name] = known
-        else:
-            lacked[name] = why_lacking(name, [absent for _, absent in found], len(found) - len(known))
-    return values, lacked
+    known = {name: tuple(each[name] for each, _ in found if name in each) for own, _ in found for name in own}
+    whole = {name for name, each in known.items() if len(each) == len(found) or record.failure is not None}
+    names = [name for name in (*known, *_missed(record)) if name not in whole]
+    reasons = [absent for _, absent in found]
+    absent = {name: why_lacking(name, reasons, len(found) - len(known.get(name, ()))) for name in names}
+    if native is None:
+        absent |= dict.fromkeys(RELATIVE & absent.keys(), NO_NATIVE)
+    values = {name: each for name, each in known.items() if name in whole}
+    return values, absent, {name: why for name, why in absent.items() if name in known}
+
+
+def _missed(record: Record) -> list[str]:
+    """The statistics that are missed where they are not there."""
+    return [name for name in METRICS if is_to_have(name, record)]
 
 
 def _place(record: Record) -> tuple[int, int]:

@@ -51,7 +51,7 @@ def insert(db: sqlite3.Connection, results: Path, paths: Sequence[str], stamps: 
                 "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 (path, stamps[path], *run),
             ).lastrowid
-            marks = ", ".join("?" * 11)
+            marks = ", ".join("?" * 12)
             db.executemany(f"INSERT INTO measurement VALUES ({marks})", [(number, *row) for row in measured])
             db.executemany("INSERT INTO flag VALUES (?, ?, ?)", [(number, *row) for row in flags])
 
@@ -98,6 +98,7 @@ def _row(measurement: Measurement) -> tuple[Any, ...]:
         measurement.name, measurement.series_id, json.dumps(measurement.series.facts), measurement.segment.id,
         json.dumps(measurement.segment.facts), measurement.methodology, json.dumps(measurement.values),
         json.dumps(measurement.doubts), measurement.failure, measurement.broken,
+        json.dumps(measurement.absent),
     )  # fmt: skip
 
 

@@ -68,6 +68,14 @@ def test_random_weights_are_told_once_for_each_model() -> None:
         assert bench("compare", a, b, "--markdown").stdout.count(told) == times
 
 
+def test_a_bound_that_cannot_be_told_is_exit_code_3_and_one_about_no_case_is_named() -> None:
+    config = {"compare_config": {"rules": {"p99_latency_ms": {"at_most": 20}, "server_qps": {"at_least": 100}}}}
+    a, b = (str(write_night(Path("results"), number, [night_record(10.0)], config)) for number in range(2))
+    found = bench("compare", a, b)
+    assert found.exit_code == 3 and "9 samples of the 662 that p99 needs" in found.stdout
+    assert "The rule on server_qps, at least 100, is about no case of this run." in found.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -109,6 +109,15 @@ def test_a_statistic_that_some_processes_lack_is_not_green_and_no_baseline(tmp_p
     assert row.note == f"{why}; the nights before do" and row.outcome == "inconclusive"
 
 
+def test_a_bound_on_what_is_missed_is_not_green(tmp_path: Path) -> None:
+    """Though the nights before lack it too, and no tolerance is about it; the golden run has no say in bounds."""
+    runs = write_nights(tmp_path, [*noise(20), 10.0])
+    found = tonight(tmp_path, golden=runs[0], rules={"speedup": {"at_least": 1.3}})
+    (row,) = (each for each in found.rows if each.metric == "speedup")
+    assert row.note.startswith("this run does not have it: no native case") and row.against == "bound"
+    assert found.verdict == row.outcome == "inconclusive" and "Not to be told" not in found.remarks[-1]
+
+
 def test_few_nights_tell_nothing(tmp_path: Path) -> None:
     write_nights(tmp_path, [*noise(7), 20.0])
     found = tonight(tmp_path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bench.case import Dataset
 from bench.compare.comparison import Against, Comparison, Outcome, Row
 from bench.compare.rules import rules
 from bench.compare.runs import compare_runs
@@ -17,7 +18,7 @@ from bench.record import Accuracy, Failure, Record, Samples
 from bench.sections.compare import CompareSection
 from bench.statistics.metrics import METRICS
 from tests.factory import make_case, make_environment, make_samples
-from tests.history.nights import night_record, repeated, write_night
+from tests.history.nights import night_record, repeated, with_random_weights, write_night
 
 
 def compare(
@@ -67,6 +68,54 @@ def test_a_floor_on_the_speed_up_is_about_the_run_itself(tmp_path: Path) -> None
     pair = [night_record(10.0, "native"), night_record(9.0)]
     found = compare(tmp_path, pair, pair, rule)
     assert row(found, "speedup").threshold == "at least 1.3" and found.verdict == "regressed"
+
+
+@pytest.mark.parametrize(
+    ("metric", "why"),
+    [
+        ("p99_latency_ms", "9 samples of the 662 that p99 needs"),
+        ("speedup", "no native case to compare with"),
+        ("map50", "not measured"),
+        ("peak_gpu_bytes", "not measured"),
+    ],
+)
+def test_a_bound_on_what_is_missed_is_not_green(tmp_path: Path, metric: str, why: str) -> None:
+    """Whether the baseline has it or not, and though no tolerance is about it."""
+    has = night_record(10.0, accuracy=Accuracy(metrics={"map": 0.3, "map50": 0.5}, num_images=100))
+    lacks = night_record(10.0, accuracy=Accuracy(metrics={"map": 0.3}, num_images=100))
+    for name, old in (("has", has), ("lacks", lacks)):
+        found = compare(tmp_path / name, [old], [lacks], {metric: {"at_least": 0.1, "at_most": 2}})
+        seen = row(found, metric)
+        assert (
+            seen.note.startswith(f"this run does not have it: {why}") and seen.threshold == "at least 0.1 and at most 2"
+        )
+        assert (seen.outcome, seen.against, found.verdict) == ("inconclusive", "bound", "inconclusive")
+
+
+@pytest.mark.parametrize(
+    ("metric", "record"),
+    [
+        ("speedup", night_record(10.0, "native")),
+        ("top1", night_record(10.0)),  # of a detector
+        ("share_converted", night_record(10.0, "native")),
+        ("server_qps", night_record(10.0)),
+        ("map", with_random_weights(night_record(10.0))),
+        ("map", night_record(10.0, case=make_case("FP16", dataset=Dataset(name="photos", format="images")))),
+        ("trt_gpu_time_share", night_record(10.0, "native")),
+        ("peak_gpu_bytes", night_record(10.0, environment=make_environment(gpus=()))),
+        ("peak_gpu_bytes", night_record(10.0, case=make_case("FP16", "litert"))),
+    ],
+)
+def test_a_bound_is_not_about_cases_that_never_have_the_statistic(tmp_path: Path, metric: str, record: Record) -> None:
+    found = compare(tmp_path, [record], [record], {metric: {"at_least": 0.1}})
+    assert found.verdict == "passed" and metric not in {each.metric for each in found.rows}
+
+
+def test_a_bound_that_holds_on_what_is_not_valid_is_not_green(tmp_path: Path) -> None:
+    drifting = night_record(10.0, latency=make_samples([10.0 * (1 + 0.01 * n) for n in range(100)]))
+    found = compare(tmp_path, [night_record(10.0)], [drifting], {"max_latency_ms": {"at_most": 100.0}})
+    assert row(found, "max_latency_ms").note.startswith("not valid: latency drifts")
+    assert row(found, "max_latency_ms").outcome == "inconclusive"
 
 
 @pytest.mark.parametrize(("drop", "outcome"), [(0.004, "passed"), (0.006, "regressed"), (-0.006, "improved")])
@@ -170,7 +219,7 @@ def test_a_crash_or_a_fallback_is_never_green(tmp_path: Path) -> None:
 def test_a_statistic_that_is_gone_is_not_green(tmp_path: Path) -> None:
     old = night_record(10.0, accuracy=Accuracy(metrics={"map": 0.3}, num_images=100))
     found = compare(tmp_path, [old], [night_record(10.0)])
-    assert row(found, "map").note == "this run does not have it" and found.verdict == "inconclusive"
+    assert row(found, "map").note == "this run does not have it: not measured" and found.verdict == "inconclusive"
 
 
 def with_samples(counts: Sequence[int]) -> list[Record]:
