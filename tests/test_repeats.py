@@ -14,6 +14,9 @@ from bench.case import Case
 from bench.evidence import Answers
 from bench.record import Accuracy, Failure, Record
 from bench.repeats import merged, repeated
+from bench.report.comparison import compare_cases
+from bench.report.grid import lay_out
+from bench.report.marks import interval_text
 from bench.statistics.between import over_processes, spread
 from bench.statistics.bounds import Interval, NoInterval
 from bench.statistics.summary import summarize
@@ -98,6 +101,21 @@ def test_the_native_case_agrees_with_itself_in_no_process() -> None:
     summary = summarize(native, native)
     assert "agreement" not in {**summary.values, **summary.absent} and summary.values["speedup"] == 1
     assert "speedup" not in summary.bounds and "median_latency_ms" in summary.bounds
+
+
+def test_the_legend_says_by_column_what_intervals_are() -> None:
+    """Of one process, of three, of two; a column without an interval is in none."""
+    alone = make_record(latency=make_samples(np.random.default_rng(0).normal(10, 0.1, 200)))
+    three, two = in_processes([10, 10.1, 10.2], "FP32"), in_processes([10, 10.01], "FP16")
+    (mixed,) = compare_cases(merged([alone, *three, *two, make_record("INT8")]))
+    (legend,) = lay_out(mixed).legend
+    assert legend == (
+        "Intervals are of 95 %; of native, within the run: the spread between processes is not in them; "
+        "of FP16 (tf-trt), between 2 processes; of FP32 (tf-trt), between 3 processes."
+    )
+    assert interval_text(mixed.columns) == "95 % interval between processes; of one process, within its run"
+    (same,) = compare_cases(merged([make_record(), *two]))
+    assert lay_out(same).legend == ("Intervals are of 95 % and between processes: 2 of each variant.",)
 
 
 def test_builds_are_the_unit_where_there_are_several() -> None:

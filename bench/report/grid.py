@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.repeats import processes
 from bench.report.comparison import Column, Comparison, Row
 from bench.report.figures import byte_scale, difference, interval, plain, significant, spread
 from bench.statistics.metrics import BOUNDED_ACCURACY
@@ -14,6 +15,7 @@ FAILED = "-"
 DOUBT = "†"
 LEGEND = "Intervals are of 95 % and within this run: the spread between processes is not in them."
 OF_PROCESSES = "Intervals are of 95 % and between processes: {count} of each variant."
+ALONE = "within the run: the spread between processes is not in them"
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
     "avg_latency_ms", "median_latency_ms", "p90_latency_ms", "p99_latency_ms", "compute_ms", "throughput_fps",
@@ -87,13 +89,24 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
         failures=tuple(describe_failure(column) for column in comparison.failures),
         broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
-        legend=(_legend(comparison.columns),) if any(cell.spread for line in lines for cell in line.cells) else (),
+        legend=tuple(_legend(lines, comparison.columns)),
     )
 
 
-def _legend(columns: Sequence[Column]) -> str:
-    count = 1 + min(len(column.record.repeats) for column in columns)
-    return LEGEND if count == 1 else OF_PROCESSES.format(count=count)
+def _legend(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
+    """What the intervals are, column by column where the numbers of processes differ."""
+    labels: dict[int, list[str]] = {}
+    for number, column in enumerate(columns):
+        if any(line.cells[number].spread for line in lines):
+            labels.setdefault(len(processes(column.record)), []).append(plain(column.label))
+    if len(labels) == 1:
+        (count,) = labels
+        yield LEGEND if count == 1 else OF_PROCESSES.format(count=count)
+    elif labels:
+        alone = labels.pop(1, [])
+        several = [f"of {', '.join(each)}, between {count} processes" for count, each in sorted(labels.items())]
+        of_one = [f"of {', '.join(alone)}, {ALONE}"] if alone else []
+        yield f"Intervals are of 95 %; {'; '.join([*of_one, *several])}."
 
 
 def describe_failure(column: Column) -> str:

@@ -61,8 +61,10 @@ def wrap(text: str, width: int) -> str:
 
 def interval_text(columns: Iterable[Column]) -> str:
     """What whiskers are."""
-    of_processes = any(column.record.repeats for column in columns)
-    return f"95 % interval {'between processes' if of_processes else 'within this run'}"
+    kinds = {bool(column.record.repeats) for column in columns}
+    if len(kinds) == 2:
+        return "95 % interval between processes; of one process, within its run"
+    return f"95 % interval {'between processes' if True in kinds else 'within this run'}"
 
 
 def label_of(column: Column, names: Collection[str]) -> str:
