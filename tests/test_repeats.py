@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from scipy import stats
 
 from bench.case import Case
 from bench.evidence import Answers
+from bench.export.run import exported_cases
+from bench.export.tidy import tidy_csv
 from bench.record import Accuracy, Failure, Record
 from bench.repeats import merged, repeated
 from bench.report.comparison import compare_cases
@@ -23,6 +26,7 @@ from bench.statistics.summary import summarize
 from bench.validity import problems
 from bench.verdict import check_all
 from tests.configs import ROOT, bench, write_config
+from tests.export.runs import EMPTY
 from tests.factory import make_case, make_record, make_samples
 
 
@@ -79,7 +83,15 @@ def test_an_interval_over_images_is_about_the_mean_over_processes_too() -> None:
         (record,) = merged(records)
         return record
 
-    found = summarize(measured("FP16"), measured("native"))
+    records = [measured("native"), measured("FP16")]
+    assert lay_out(compare_cases(records)[0]).legend == (
+        "Intervals are of 95 % and between processes: 4 of each variant.",
+        "Intervals of accuracy are of 95 % and over the images.",
+    )
+    run = replace(EMPTY, cases=tuple(exported_cases(compare_cases(records))))
+    kinds = {(row["statistic"], row["interval_of"]) for row in csv.DictReader(tidy_csv(run).splitlines())}
+    assert {("top1", "over the images"), ("median_latency_ms", "between processes")} <= kinds
+    found = summarize(records[1], records[0])
     (low, high), value = found.bounds["top1"], found.values["top1"]
     assert (low + high) / 2 == pytest.approx(value, abs=0.003) and 0.05 < high - low < 0.07
     assert sum(found.differences["top1"]) / 2 == pytest.approx(value - 0.6, abs=0.003)

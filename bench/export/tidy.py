@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from bench.compare.comparison import Row
 from bench.export.run import ExportedCase, ExportedRun, Figure
 from bench.report.figures import plain
+from bench.statistics.metrics import BOUNDED_ACCURACY
 
 OF_RUN = ("suite", "run", "started", "commit", "verdict")
 OF_CASE = (
@@ -62,7 +63,7 @@ def _judged(run: ExportedRun) -> dict[tuple[str, str], list[Row]]:
 
 
 def _rows(case: ExportedCase, judged: dict[tuple[str, str], list[Row]], run: ExportedRun) -> Iterator[tuple[str, ...]]:
-    facts, kind = _facts(case), "between processes" if case.processes > 1 else "within the run"
+    facts = _facts(case)
     said = judged.get((case.id, ""), [])
     if said or not case.figures or case.status in ("failed", "broken"):
         yield from ((*facts, *_no_figure(case.reason), *_row(row, run)) for row in said or NO_ROW)
@@ -70,7 +71,7 @@ def _rows(case: ExportedCase, judged: dict[tuple[str, str], list[Row]], run: Exp
     for figure in case.figures:
         shown.add(figure.metric.name)
         for row in judged.get((case.id, figure.metric.name)) or NO_ROW:
-            yield (*facts, *_figure(figure, kind), *_row(row, run))
+            yield (*facts, *_figure(figure, case.processes), *_row(row, run))
     for (name, metric), rows in judged.items():  # a statistic that only the baseline has
         if name == case.id and metric and metric not in shown:
             why = "this run does not have it"
@@ -92,8 +93,11 @@ def _no_figure(reason: str) -> tuple[str, ...]:
     return (*[""] * (len(OF_FIGURE) - 2), "False" if reason else "", reason)
 
 
-def _figure(figure: Figure, kind: str) -> tuple[str, ...]:
+def _figure(figure: Figure, processes: int) -> tuple[str, ...]:
     low, high = figure.bounds or (None, None)
+    kind = "between processes" if processes > 1 else "within the run"
+    if figure.metric.name in BOUNDED_ACCURACY:
+        kind = "over the images"
     return (
         figure.metric.name, figure.metric.unit, BETTER[figure.metric.higher_is_better], _number(figure.value),
         _number(low), _number(high), kind if figure.bounds else "", str(figure.is_valid), figure.doubt,

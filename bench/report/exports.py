@@ -11,7 +11,7 @@ from bench.statistics.summary import Summary
 def original_statistics(record: Record, summary: Summary) -> str:
     """`map`, `avg_latency_ms`, `avg_throughput_fps` and `runtimes_ms` as the original wrote them, and all others.
 
-    What cannot be said is null, with its reason under `absent`; 95 % intervals within the run are under `bounds`.
+    What cannot be said is null, with its reason under `absent`; 95 % intervals are under `bounds`.
     """
     samples = record.latency.times_ns if record.latency is not None else ()
     statistics: dict[str, object] = {

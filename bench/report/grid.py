@@ -15,6 +15,7 @@ FAILED = "-"
 DOUBT = "†"
 LEGEND = "Intervals are of 95 % and within this run: the spread between processes is not in them."
 OF_PROCESSES = "Intervals are of 95 % and between processes: {count} of each variant."
+OVER_IMAGES = "Intervals of accuracy are of 95 % and over the images."
 ALONE = "within the run: the spread between processes is not in them"
 COUNTS = ("engines", "fallbacks", "engine_builds_while_timed")
 SCREEN = (
@@ -89,12 +90,25 @@ def lay_out(comparison: Comparison, names: Sequence[str] | None = None) -> Grid:
         failures=tuple(describe_failure(column) for column in comparison.failures),
         broken=tuple(describe_broken(column) for column in comparison.broken),
         notes=tuple(plain(note) for note in comparison.notes),
-        legend=tuple(_legend(lines, comparison.columns)),
+        legend=tuple(_legend(shown, lines, comparison.columns)),
     )
 
 
-def _legend(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
-    """What the intervals are, column by column where the numbers of processes differ."""
+def _legend(rows: Sequence[Row], lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
+    """What the intervals are, column by column where the numbers of processes differ; those over images apart."""
+    timed = [line for row, line in zip(rows, lines, strict=False) if not _is_over_images(row)]
+    judged = [line for row, line in zip(rows, lines, strict=False) if _is_over_images(row)]
+    yield from _of_time(timed, columns)
+    if any(cell.spread for line in judged for cell in line.cells):
+        yield OVER_IMAGES
+
+
+def _is_over_images(row: Row) -> bool:
+    """Whether its intervals are of accuracy, or of its difference to native's."""
+    return row.is_difference or row.name in BOUNDED_ACCURACY
+
+
+def _of_time(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
     labels: dict[int, list[str]] = {}
     for number, column in enumerate(columns):
         if any(line.cells[number].spread for line in lines):
@@ -144,7 +158,7 @@ def _bounds(row: Row, value: float | None, bounds: tuple[float, float] | None) -
     """An interval as a share of its value; of fractions and their differences, as it is."""
     if value is None or bounds is None:
         return "", ""
-    if row.is_difference or row.name in BOUNDED_ACCURACY:
+    if _is_over_images(row):
         signed = "+" if row.is_difference else ""
         return (
             f"±{max(bounds[1] - value, value - bounds[0], 0):.4f}",
