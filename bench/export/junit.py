@@ -23,6 +23,7 @@ OF_CHECKS: dict[str, Kind] = {"passed": "passed", "failed": "failure", "inconclu
 OF_ROWS: dict[str, Kind] = {
     "passed": "passed", "improved": "passed", "inconclusive": "skipped", "regressed": "failure", "broken": "error",
 }  # fmt: skip
+HELD = {"": "against the baseline", "golden": "against the golden run", "bound": "within its bounds"}
 OF_CASES: dict[str, Kind] = {"valid": "passed", "not valid": "skipped", "failed": "error", "broken": "error"}
 _NOT_IN_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 
@@ -121,7 +122,7 @@ def _row(row: Row, why: str) -> Outcome:
     told = [row.outcome, change(row), f"tolerated: {row.threshold} ({row.rule})" if row.threshold else "", row.note]
     told.append("" if row.gates else "does not gate")
     message = ", ".join(part for part in told if part)
-    name = f"{row.metric} against the baseline" if row.metric else "against the baseline"
+    name = f"{row.metric} {HELD.get(row.against, HELD[''])}".lstrip()
     values = "" if row.old is None or row.new is None else f"{row.old!r} -> {row.new!r}"
     return Outcome(row.case, name, kind, message, text="\n".join(filter(None, (message, values, why))))
 

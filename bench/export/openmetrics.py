@@ -86,7 +86,7 @@ def _comparison(run: ExportedRun) -> Iterator[Sample]:
         )
     yield "comparison_vanished", "Cases that the baseline has and this run has not.", labels, len(found.vanished)
     for row in found.rows:
-        which = {"case": row.case, "statistic": row.metric, "gates": str(row.gates).lower()}
+        which = {"case": row.case, "statistic": row.metric, "against": row.against, "gates": str(row.gates).lower()}
         if row.change is not None and row.outcome not in ("inconclusive", "broken"):
             yield "change_ratio", "Change against the baseline, as a share of its value.", which, row.change
         yield "changes", "Rows by case, statistic and outcome.", {**which, "outcome": row.outcome}, 1

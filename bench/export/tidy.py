@@ -18,8 +18,8 @@ OF_CASE = (
 )  # fmt: skip
 OF_FIGURE = ("statistic", "unit", "better", "value", "low", "high", "interval_of", "valid", "reason")
 OF_ROW = (
-    "baseline", "outcome", "baseline_value", "new_value", "change", "change_low", "change_high", "tolerated", "rule",
-    "gates", "note",
+    "baseline", "against", "outcome", "baseline_value", "new_value", "change", "change_low", "change_high",
+    "expected_low", "expected_high", "tolerated", "rule", "gates", "note",
 )  # fmt: skip
 HEAD = (*OF_RUN, *OF_CASE, *OF_FIGURE, *OF_ROW)
 NO_ROW: Sequence[Row | None] = (None,)
@@ -107,10 +107,11 @@ def _figure(figure: Figure, processes: int) -> tuple[str, ...]:
 def _row(row: Row | None, run: ExportedRun) -> tuple[str, ...]:
     if row is None or run.comparison is None:
         return ("",) * len(OF_ROW)
-    low, high = row.interval or (None, None)
+    ends = tuple(map(_number, row.interval or (None, None)))
+    of_change, expected = (("", ""), ends) if row.against == "history" else (ends, ("", ""))
     return (
-        run.comparison.baseline, row.outcome, _number(row.old), _number(row.new), _number(row.change), _number(low),
-        _number(high), row.threshold, row.rule, str(row.gates), row.note,
+        run.comparison.baseline, row.against, row.outcome, _number(row.old), _number(row.new), _number(row.change),
+        *of_change, *expected, row.threshold, row.rule, str(row.gates), row.note,
     )  # fmt: skip
 
 

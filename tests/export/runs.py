@@ -68,6 +68,16 @@ def comparison() -> Comparison:
     )  # fmt: skip
 
 
+def against_both(case: str) -> Comparison:
+    """One statistic held against the history and the golden run, and a bound on it; both changes came out alike."""
+    night = Row(case, "a1", "median_latency_ms", "regressed", old=9.9, new=10.0, interval=(-0.01, 0.02),
+                interval_of="expected of one night", against="history")  # fmt: skip
+    golden = Row(case, "a1", "median_latency_ms", "regressed", old=9.0, new=10.0, interval=(0.05, 0.07),
+                 interval_of="between processes", against="golden")  # fmt: skip
+    bound = Row(case, "a1", "median_latency_ms", "regressed", new=10.0, threshold="at most 5", against="bound")
+    return Comparison("the last nights, and the golden run", "now", (night, golden, bound))
+
+
 def write_run(with_comparison: bool = True, results: Path = RESULTS) -> Path:
     """The folder of such a run; one more case was to be measured and has no record."""
     found = records()

@@ -25,6 +25,7 @@ from tests.export.runs import (
     GONE,
     NATIVE,
     UNSETTLED,
+    against_both,
     comparison,
     good_export,
     make_export,
@@ -94,6 +95,13 @@ def test_reasons_and_figures_are_told(tmp_path: Path) -> None:
 def test_a_run_that_is_held_against_nothing_passes(tmp_path: Path) -> None:
     (suite,) = suites(good_export(tmp_path))
     assert (suite.tests, suite.errors, suite.failures, suite.skipped) == (1, 0, 0, 0)
+
+
+def test_every_row_of_a_comparison_is_a_test_with_a_name_of_its_own(tmp_path: Path) -> None:
+    run = replace(make_export(tmp_path), comparison=against_both(NATIVE))
+    names = {name for case, name in cases_of(run) if name.startswith("median_latency_ms ")}
+    assert names == {f"median_latency_ms {end}" for end in ("against the baseline", "against the golden run",
+                                                            "within its bounds")}  # fmt: skip
 
 
 def test_a_comparison_that_could_compare_nothing_is_skipped(tmp_path: Path) -> None:

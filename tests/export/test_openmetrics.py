@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 from prometheus_client.samples import Sample
 
 from bench.export.openmetrics import openmetrics
-from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, STATUSES, UNSETTLED, make_export
+from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, STATUSES, UNSETTLED, against_both, make_export
 from tests.factory import make_environment
 
 
@@ -54,6 +54,13 @@ def test_the_verdict_and_the_changes_are_there(text: str) -> None:
     assert changes[NATIVE, "median_latency_ms"] == pytest.approx(1 / 9)
     assert (UNSETTLED, "median_latency_ms") not in changes
     assert samples(text, "bench_comparison_vanished")[0].value == 1
+
+
+def test_changes_against_the_history_and_the_golden_run_are_told_apart(tmp_path: Path) -> None:
+    text = openmetrics(replace(make_export(tmp_path), comparison=against_both(NATIVE)))
+    changes = {s.labels["against"]: s.value for s in samples(text, "bench_change_ratio")}
+    assert changes == {"history": pytest.approx(0.1 / 9.9), "golden": pytest.approx(1 / 9)}
+    assert [s.labels["against"] for s in samples(text, "bench_changes")] == ["history", "golden", "bound"]
 
 
 @given(st.text(), st.text())

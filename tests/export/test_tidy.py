@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bench.export.run import ExportedCase, ExportedRun
 from bench.export.tidy import HEAD, tidy_csv
-from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, UNSETTLED, good_export, make_export
+from tests.export.runs import CRASHED, EMPTY, FELL_BACK, GONE, NATIVE, UNSETTLED, against_both, good_export, make_export
 
 
 def frame(run: ExportedRun) -> Any:
@@ -32,6 +32,16 @@ def test_a_row_holds_a_statistic_its_unit_and_what_the_comparison_said(tmp_path:
     assert (found["outcome"], found["baseline_value"], found["change_low"]) == ("regressed", 9.0, 0.08)
     assert found["change"] == pytest.approx(1 / 9) and found["tolerated"] == "3 %" and found["gates"]
     assert (found["backend"], found["batch_size"], found["commit"]) == ("tensorflow", 1, "0123456789abcdef")
+
+
+def test_what_a_night_may_differ_by_is_no_interval_of_its_change(tmp_path: Path) -> None:
+    """Of one statistic, held against the history and against the golden run."""
+    table = frame(replace(make_export(tmp_path), comparison=against_both(NATIVE)))
+    history, golden, _ = table[(table.statistic == "median_latency_ms") & table.against.notna()].to_dict("records")
+    assert (history["against"], history["expected_low"], history["expected_high"]) == ("history", -0.01, 0.02)
+    assert (golden["against"], golden["change_low"], golden["change_high"]) == ("golden", 0.05, 0.07)
+    for row, names in ((history, "change"), (golden, "expected")):
+        assert pd.isna(row[f"{names}_low"]) and pd.isna(row[f"{names}_high"])
 
 
 def test_filtering_for_valid_leaves_valid_figures_alone(tmp_path: Path) -> None:
