@@ -16,6 +16,7 @@ from bench.compare.comparison import Comparison, Row
 from bench.compare.table import change, remarks
 from bench.export.run import ExportedCase, ExportedRun
 from bench.record import Check
+from bench.repeats import processes
 from bench.report.figures import plain, significant
 
 Kind = Literal["passed", "failure", "error", "skipped"]
@@ -75,7 +76,7 @@ def _properties(run: ExportedRun) -> Iterator[tuple[str, str]]:
 
 def _cases(run: ExportedRun) -> Iterator[Outcome]:
     for case in run.cases:
-        seconds = case.record.seconds if case.record is not None else 0.0
+        seconds = sum(each.seconds for each in processes(case.record)) if case.record is not None else 0.0
         told = f"{case.status}: {case.reason}" if case.reason else ""
         yield Outcome(case.id, "measured", OF_CASES[case.status], told, seconds, _figures(case))
 

@@ -15,6 +15,7 @@ from bench.compare.comparison import Comparison, Row
 from bench.export.junit import junit
 from bench.export.run import ExportedRun, exported_cases
 from bench.record import Check, Record
+from bench.repeats import merged
 from bench.report.comparison import compare_cases
 from bench.verdict import broken_because, exit_code, verdict, worst
 from tests.export.runs import (
@@ -31,6 +32,7 @@ from tests.export.runs import (
     make_export,
     records,
 )
+from tests.history.nights import repeated
 
 
 def cases_of(run: ExportedRun) -> dict[tuple[str, str], TestCase]:
@@ -90,6 +92,12 @@ def test_reasons_and_figures_are_told(tmp_path: Path) -> None:
     native, unsettled = (found[f"nightly.{case}", "measured"] for case in (NATIVE, UNSETTLED))
     assert "avg_latency_ms: 10.00 ms" in native.system_out and native.time == 3.5
     assert "latency_ms" not in (unsettled.system_out or "")
+
+
+def test_the_time_of_a_case_is_that_of_all_its_processes() -> None:
+    (record,) = merged(repeated([10.0] * 3, "native", seconds=2.5))
+    (case,) = cases_of(replace(EMPTY, cases=tuple(exported_cases(compare_cases([record]))))).values()
+    assert case.time == 7.5
 
 
 def test_a_run_that_is_held_against_nothing_passes(tmp_path: Path) -> None:
