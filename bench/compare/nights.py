@@ -82,7 +82,7 @@ class History:
         return [n for n in self.nights[since:] if n.is_sound and metric in n.values and metric not in n.doubts]
 
     def usual(self, metric: str) -> list[Night]:
-        """Those that are a baseline; a night that was found worse is if the new level was accepted later."""
+        """Those that are a baseline; one that was found worse is if the new level was accepted that day or later."""
         until = max((each.on for each in self._about(metric) if each.on is not None), default=date.min)
         return [
             night

@@ -26,7 +26,7 @@ class Acknowledged(Part):
     reason: str
     name: str = ""  # of the series, for who reads the file
     by: str = ""
-    on: date | None = None
+    on: date | None = None  # by UTC: nights up to and on this day that were found worse are accepted with it
 
     def is_about(self, series: str, metric: str) -> bool:
         """Whether it is about this statistic of this series."""

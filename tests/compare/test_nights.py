@@ -180,6 +180,18 @@ def test_nights_that_were_found_worse_count_once_their_level_is_accepted(tmp_pat
     assert "9 nights" in found.threshold or found.threshold.startswith("1.5 %")
 
 
+@pytest.mark.parametrize(("day", "nights"), [(39, 0), (40, 1), (41, 2), (60, 2)])
+def test_accepting_covers_the_nights_up_to_and_on_its_day(tmp_path: Path, day: int, nights: int) -> None:
+    """The alarm of last night, which bears the day's date, is accepted; a night that is found worse later is not."""
+    series = read_run(write_nights(tmp_path, [10.0])[0]).measurements[0].series_id
+    flagged = [{"series": series, "metric": METRIC}]
+    red = [write_night(tmp_path, 40 + n, [night_record(11.0)], flagged=flagged) for n in range(2)]
+    write_nights(tmp_path, [11.0], first=70)
+    on = (FIRST + timedelta(days=day)).date()
+    accepted = Acknowledged(series=series, metric=METRIC, run=f"nightly/{red[0].name}", reason="", on=on)
+    assert median(tonight(tmp_path, [accepted])).note == f"{nights} sound nights of the 8 that are needed"
+
+
 def test_a_run_that_begins_a_new_level_is_not_held_against_the_old_one(tmp_path: Path) -> None:
     runs = write_nights(tmp_path, [*noise(20), 12.0])
     accepted = Acknowledged(series=EVERY, metric=EVERY, run=f"nightly/{runs[-1].name}", reason="")
