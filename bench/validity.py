@@ -12,6 +12,7 @@ thousands of samples a drift of a thousandth is plain to see, and of no conseque
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -201,10 +202,11 @@ def _other_outputs(record: Record, latency: Samples) -> Problem | None:
         for name, difference in observed.output_differences.items()
         if not (detector and any(word in name for word in UNORDERED))
     }
-    name = max(judged, key=lambda name: judged[name], default="")
+    name = max(judged, key=lambda name: (math.isnan(judged[name]), judged[name]), default="")
     if judged.get(name, 0) <= tolerance:
         return None
-    told = f"output {name!r} of the timed loop differs by {100 * judged[name]:.2g} % from the accuracy pass's"
+    by = "NaN" if math.isnan(judged[name]) else f"{100 * judged[name]:.2g} %"
+    told = f"output {name!r} of the timed loop differs by {by} from the accuracy pass's"
     return Problem(f"{told}; {100 * tolerance:g} % are allowed", MACHINE)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -258,6 +259,13 @@ def test_detections_may_change_places() -> None:
     seen = SEEN.model_copy(update={"output_differences": {"detection_boxes": 0.9, "detection_classes": 0.9}})
     assert problems(record(observed=seen)) == ()
     assert problems(record(case=CLASSIFIED, observed=seen)) != ()
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_a_difference_of_nan_is_seen_wherever_it_stands(names: tuple[str, str]) -> None:
+    seen = SEEN.model_copy(update={"output_differences": {name: {"a": 0.0, "b": math.nan}[name] for name in names}})
+    (problem,) = problems(record(case=CLASSIFIED, observed=seen))
+    assert problem.startswith("output 'b' of the timed loop differs by NaN from the accuracy pass's")
 
 
 def test_every_statistic_is_a_time_unless_it_is_known_to_be_none() -> None:

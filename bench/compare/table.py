@@ -11,10 +11,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from bench.compare.comparison import ORDER, Comparison, Row
-from bench.report.figures import plain, significant
+from bench.report.figures import byte_scale, plain, significant
 from bench.report.grid import NO_VALUE
 from bench.report.markup import escape, markdown_table
-from bench.report.words import size
 from bench.statistics.metrics import METRICS
 
 HEAD = ("case", "statistic", "baseline", "now", "change", "tolerated", "verdict")
@@ -100,8 +99,7 @@ def cells(row: Row) -> tuple[str, ...]:
     name = f"{row.metric}, {unit}" if unit not in ("", "bytes") else row.metric
     noted = f"{verdict(row)}: {row.note}" if row.note else verdict(row)
     tolerated = f"{row.threshold} ({row.rule})" if row.threshold else ""
-    values = (_number(row.old, row.metric), _number(row.new, row.metric))
-    return tuple(map(plain, (row.case, name, *values, change(row), tolerated, noted)))
+    return tuple(map(plain, (row.case, name, *_values(row), change(row), tolerated, noted)))
 
 
 def verdict(row: Row) -> str:
@@ -115,8 +113,13 @@ def change(row: Row) -> str:
         return ""
     if row.change is None:
         return f"{row.new - row.old:+g}"
-    text = f"{100 * row.change:+.2f} %"
-    return text if row.interval is None else f"{text} [{100 * row.interval[0]:+.2f}, {100 * row.interval[1]:+.2f}]"
+    text = f"{_percent(row.change)} %"
+    return text if row.interval is None else f"{text} [{', '.join(map(_percent, row.interval))}]"
+
+
+def _percent(share: float) -> str:
+    """Signed; nothing is never less than nothing."""
+    return f"{round(100 * share, 2) + 0.0:+.2f}"
 
 
 def remarks(comparison: Comparison) -> list[str]:
@@ -148,10 +151,18 @@ def _bullet(line: str) -> str:
     return f"{' ' * (len(line) - len(text))}- {escape(text)}"
 
 
-def _number(value: float | None, metric: str) -> str:
-    if value is None:
-        return NO_VALUE if metric else ""
-    return size(round(value)) if METRICS[metric].unit == "bytes" else significant(value)
+def _values(row: Row) -> tuple[str, str]:
+    """The old and the new value, bytes in one unit."""
+    if not row.metric:
+        return "", ""
+    pair = (row.old, row.new)
+    divisor, unit = byte_scale(pair) if METRICS[row.metric].unit == "bytes" else (1.0, "")
+    old, new = (NO_VALUE if value is None else f"{_number(value / divisor, unit)} {unit}".rstrip() for value in pair)
+    return old, new
+
+
+def _number(value: float, unit: str) -> str:
+    return f"{value:.0f}" if unit == "bytes" else significant(value)
 
 
 def _table(rows: Sequence[Row]) -> str:
