@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -54,6 +55,8 @@ def check_data(
     if dataset.format == "coco":
         check_annotations(dataset.annotation_path or "")
     items = list_items(dataset, num_images)
+    if dataset.labels_path is not None:
+        _refuse_repetition(items, dataset.labels_path)
     left_out = _problems(items)
     if len(left_out) > max_corrupt or len(left_out) == len(items):
         raise DataError(_told(left_out, len(items), max_corrupt))
@@ -73,6 +76,19 @@ def check_preprocessing(name: str) -> None:
     """A ConfigError where it is a function of the user's own that cannot be called."""
     if is_function(name):
         own_function(name)
+
+
+def _refuse_repetition(items: Sequence[Item], listed_in: str) -> None:
+    """An error if a file is listed twice, which would count it twice: right and wrong, where the labels differ."""
+    first: dict[str, Item] = {}
+    for item in items:
+        other = first.setdefault(os.path.normpath(item.path or ""), item)
+        if other is item:
+            continue
+        lines = f"{listed_in}: lines {other.id} and {item.id} are of one image, {item.place}"
+        if other.label != item.label:
+            raise DataError(f"{lines}, and their labels differ: remove the wrong one")
+        raise DataError(f"{lines}, which would count twice: remove one of them")
 
 
 class CalibrationError(DataError):

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -56,6 +56,30 @@ def test_an_image_that_the_labels_name_but_is_not_there_is_named(tmp_path: Path)
     dataset = Dataset(name="own", format="labels", labels_path=str(tmp_path / "labels.txt"))
     with pytest.raises(DataError, match=r"gone\.jpg: no such image"):
         check_data(dataset, 100, None, None)
+
+
+REPETITIONS = {
+    "contradicting": ("3", "and their labels differ: remove the wrong one"),
+    "alike": ("1", "which would count twice: remove one of them"),
+}
+
+
+@pytest.mark.parametrize(("again", "told"), REPETITIONS.values(), ids=REPETITIONS)
+@pytest.mark.parametrize("kind", ["labels", "csv"])
+def test_an_image_that_is_listed_twice_is_named_with_both_lines(
+    tmp_path: Path, kind: Literal["labels", "csv"], again: str, told: str
+) -> None:
+    images = folder_of(tmp_path / "val", 0, 3).images_dir
+    rows = [("0.jpg", "1"), ("1.jpg", "2"), ("2.jpg", "1"), ("./0.jpg", again)]
+    header, between = ([("path", "label")], ",") if kind == "csv" else ([], " ")
+    listed = tmp_path / "listed"
+    listed.write_text("".join(f"{name}{between}{label}\n" for name, label in [*header, *rows]), encoding="utf-8")
+    dataset = Dataset(name="own", format=kind, images_dir=images, labels_path=str(listed))
+    first = 1 + len(header)
+    lines = f"{listed}: lines {first} and {first + 3} are of one image, {tmp_path}/val/0.jpg, {told}"
+    with pytest.raises(DataError, match=re.escape(lines)):
+        check_data(dataset, None, None, None)
+    assert check_data(dataset, 3, None, None).count == 3
 
 
 def test_a_truncated_calibration_image_is_named(tmp_path: Path) -> None:
