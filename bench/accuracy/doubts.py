@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.accuracy.misread import Readings
+
 BEYOND_CHANCE = 3  # standard deviations of the difference of two counts of images, which is at most their number's root
 PIXEL = 1  # a box no larger is none: relative ones that are said to be in pixels
 
@@ -29,14 +31,18 @@ def doubts_of_boxes(rows: Any, unsound: int, truth: Any) -> Iterator[str]:
     if unsound:
         every = unsound + len(rows)
         yield f"{unsound} of {every} detections hold NaN or infinity: they are left out, as if nothing had been found"
+    readings = Readings(rows, truth)
     unknown = ~np.isin(rows[:, 6], list(truth.cats))
     if _most(unknown):
         told = "are of classes that the annotations have no category for: class_offset or class_map may be wrong"
         yield f"{unknown.sum()} of {len(rows)} detections {told}"
+    else:
+        yield from readings.doubts_of_classes()
     outside = ~_is_inside(rows, truth)
     if _most(outside):
         told = "lie outside of their picture, or are no larger than a pixel: box_format may be wrong"
         yield f"{outside.sum()} of {len(rows)} detections {told}"
+    yield from readings.doubts_of_boxes()
     strays = sum(each["category_id"] not in truth.cats for each in truth.dataset["annotations"])
     if strays:
         yield f"{strays} annotations are of categories that the file does not list: they are left out"

@@ -18,6 +18,9 @@ Id = Annotated[int, Field(strict=True, gt=-EXACT, lt=EXACT)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Length = Annotated[float, Field(strict=True, gt=0)]
 Extent = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
+BEYOND = 2  # pixels that a rounded box may leave its picture by
+FEWEST = 5  # boxes that tell anything
+MANY = 1 / 3  # of them: of corners taken for a place and a size, those right of or below the middle leave
 Size: TypeAlias = "tuple[int, int]"  # height, width
 
 
@@ -84,10 +87,27 @@ def check_annotations(path: str) -> None:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: {place}: {json.dumps(first['input'])[:80]}: {first['msg']}") from error
+    _refuse_corners(data, path)
     for key in ("images", "categories"):
         (most, times), *_ = Counter(each["id"] for each in data[key]).most_common(1) or [(None, 0)]
         if times > 1:
             raise DataError(f"{path}: {key}: id {most} is there {times} times")
+
+
+def _refuse_corners(data: dict[str, Any], path: str) -> None:
+    """An error where boxes are given by two corners: too many leave their picture, and as corners none would.
+
+    Some boxes of a sound file may leave it: rounded ones by a pixel, those of hidden parts by more.
+    """
+    sizes = {image["id"]: (image["width"], image["height"]) for image in data["images"]}
+    known = [(*each["bbox"], *sizes[each["image_id"]]) for each in data["annotations"] if each["image_id"] in sizes]
+    leaving = sum(x + w > width + BEYOND or y + h > height + BEYOND for x, y, w, h, width, height in known)
+    as_corners = all(
+        a <= c <= width + BEYOND and b <= d <= height + BEYOND for a, b, c, d, width, height in known
+    )  # fmt: skip
+    if len(known) >= FEWEST and leaving > MANY * len(known) and as_corners:
+        told = f"{leaving} of {len(known)} boxes leave their picture, and none would if bbox were x1, y1, x2, y2"
+        raise DataError(f"{path}: annotations: {told}: COCO's is x, y, width, height; write x2 - x1 and y2 - y1")
 
 
 def sizes_by_id(data: dict[str, Any], path: str) -> dict[int, tuple[str, Size]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -375,3 +376,50 @@ def test_what_can_hardly_be_right_is_told(tmp_path: Path) -> None:
     listed = {**truth, "categories": truth["categories"][1:]}
     strays = sum(each["category_id"] == 1 for each in truth["annotations"])
     assert judged(listed, tmp_path, lambda outputs: {}).notes[-1].startswith(f"{strays} annotations are of categories")
+
+
+MANY = make_truth(images=15)
+
+
+def as_centers(boxes: Any) -> Any:
+    """y1, x1, y2, x2 as center x, y, width and height."""
+    y1, x1, y2, x2 = np.moveaxis(boxes, -1, 0)
+    return np.stack([(x1 + x2) / 2, (y1 + y2) / 2, x2 - x1, y2 - y1], axis=-1)
+
+
+def test_classes_that_are_hardly_ever_right_where_a_box_fits_are_told(tmp_path: Path) -> None:
+    """As renumbered categories and a wrong class_offset look; of few boxes nothing is said."""
+
+    def next_class(outputs: Arrays) -> Arrays:
+        return {ZOO[2]: outputs[ZOO[2]] % 4 + 1}
+
+    (note,) = judged(MANY, tmp_path, next_class).notes
+    assert re.fullmatch(
+        r"\d+ of \d+ detections that lie on an annotated object have its category, and \d+ say '\d' of '\d': "
+        "class_offset, class_map or the ids of the annotations' categories may be wrong",
+        note,
+    )
+    assert judged(MANY, tmp_path, lambda outputs: {}).notes == ()
+    assert judged(make_truth(images=5), tmp_path, next_class).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (lambda boxes: boxes[..., (1, 0, 3, 2)], "x and y change places"),
+        (lambda boxes: as_centers(boxes).clip(0.01), "what is read as 'yxyx' is 'cxcywh'"),
+    ],
+)
+def test_boxes_that_fit_in_another_format_are_told(tmp_path: Path, given: Callable[[Any], Any], told: str) -> None:
+    notes = judged(MANY, tmp_path, lambda outputs: {ZOO[0]: given(outputs[ZOO[0]])}).notes
+    assert notes[-1].endswith(f" if {told}: box_format, or the form of the annotations' boxes, may be wrong")
+
+
+def test_boxes_that_fit_in_no_format_are_not_told(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+
+    def anywhere(outputs: Arrays) -> Arrays:
+        low = generator.uniform(0, 0.7, (1, PLACES, 2))
+        return {ZOO[0]: np.concatenate([low, low + generator.uniform(0.1, 0.3, (1, PLACES, 2))], axis=2)}
+
+    assert judged(MANY, tmp_path, anywhere).notes == ()

@@ -16,6 +16,7 @@ from PIL import Image
 
 from bench.case import Dataset
 from bench.errors import DataError
+from bench.inputs.annotations import check_annotations
 from bench.inputs.check import Checked, check_data
 from bench.inputs.items import choose_items, list_items
 from tests.faults import ROOT
@@ -204,6 +205,25 @@ WHOLE: dict[str, Any] = {
     ],
     "categories": [{"id": 1, "name": "cup", "supercategory": "kitchen"}],
 }
+
+
+def boxed(*boxes: list[float]) -> dict[str, Any]:
+    """WHOLE, whose picture has 16 x 16 pixels, with these boxes."""
+    return {**WHOLE, "annotations": [{"image_id": 5, "category_id": 1, "bbox": box} for box in boxes]}
+
+
+def test_boxes_given_as_two_corners_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "instances.json"
+    corners: list[list[float]] = [[1, 1, 4, 4], [8, 8, 15, 15], [2, 9, 9, 16], [10, 3, 16, 12], [9, 9, 12, 12]]
+    file.write_text(json.dumps(boxed(*corners)), encoding="utf-8")
+    told = f"{file}: annotations: 4 of 5 boxes leave their picture, and none would if bbox were x1, y1, x2, y2: COCO's"
+    with pytest.raises(DataError, match=re.escape(told)):
+        check_annotations(str(file))
+    sound = [[x, y, c - x, d - y] for x, y, c, d in corners]
+    rounded = [[x, y, w + 1.5, h + 1.5] for x, y, w, h in sound]
+    for boxes in (sound, rounded, corners[:4], [*corners, [12, 1, 2, 3]], [[1, 1, 15, 15]] * 9 + [[9, 9, 12, 12]]):
+        file.write_text(json.dumps(boxed(*boxes)), encoding="utf-8")
+        check_annotations(str(file))
 
 
 @pytest.mark.parametrize(("key", "change", "words"), [
