@@ -10,6 +10,12 @@ from bench.backends.base import Array, Arrays, Signature, TensorSpec
 from bench.errors import ModelError
 from bench.inputs.batches import Batch
 
+COLOURS = (1, 3)  # channels of a grey picture, and of one of colours
+CHANNELS_LAST = (
+    "pictures are fed as [batch, height, width, channels]; for a model that takes channels first, save one that begins "
+    "with tf.transpose(images, [0, 3, 1, 2])"
+)
+
 
 def image_input(signature: Signature) -> TensorSpec | None:
     """The input that takes images: the only one, else the first of four dimensions that may hold colours."""
@@ -31,15 +37,27 @@ def feed(batch: Batch, signature: Signature, seed: int) -> Arrays:
 
 
 def check_shapes(arrays: Arrays, signature: Signature, size_key: str, batch_key: str) -> None:
-    """A ModelError where the model's input has another size than what it would be fed, naming the key to change."""
+    """A ModelError where the model's input has another size than what it would be fed, naming what to change."""
     for spec in signature.inputs:
         fed = arrays[spec.name].shape
         fits = len(fed) == len(spec.shape) and all(want in (None, n) for want, n in zip(spec.shape, fed, strict=True))
         if fits or not spec.shape:
             continue
+        told = f"the model's input {spec.name!r} is {list(spec.shape)}, and would be fed {list(fed)}"
+        if is_channels_first(spec):
+            raise ModelError(f"{told}: {CHANNELS_LAST}")
+        if len(fed) == len(spec.shape) == 4 and spec.shape[3] not in (None, fed[3]):
+            channels = f"{spec.shape[3]} channel{'' if spec.shape[3] == 1 else 's'}"
+            raise ModelError(
+                f"model_config.preprocess: {told}: a function package.module:function can give pictures {channels}"
+            )
         batch = len(fed) == len(spec.shape) and fed[1:] == spec.shape[1:]
-        what = batch_key if batch else size_key
-        raise ModelError(f"{what}: the model's input {spec.name!r} is {list(spec.shape)}, and would be fed {list(fed)}")
+        raise ModelError(f"{batch_key if batch else size_key}: {told}")
+
+
+def is_channels_first(spec: TensorSpec) -> bool:
+    """Whether an input takes pictures as [batch, channels, height, width]."""
+    return len(spec.shape) == 4 and spec.shape[1] in COLOURS and spec.shape[3] not in COLOURS
 
 
 def random_values(spec: TensorSpec, batch_size: int, seed: tuple[int, int]) -> Array:

@@ -141,9 +141,11 @@ def _own(pixels: Array, image_shape: Shape, name: str) -> Array:
     made = np.asarray(own_function(name)(pixels, image_shape))
     wanted = "[height, width, channels]" if image_shape is None else f"[{image_shape[0]}, {image_shape[1]}, channels]"
     if made.ndim != 3 or (image_shape is not None and made.shape[:2] != image_shape) or made.dtype.kind not in "fiub":
+        first = made.ndim == 3 and made.shape[1:] == image_shape
+        remedy = "; channels come last, and a model that takes them first transposes pictures itself" if first else ""
         raise ModelError(
             f"model_config.preprocess: {name!r} gave {made.dtype} {list(made.shape)} for {list(pixels.shape)}; "
-            f"numbers {wanted} are needed"
+            f"numbers {wanted} are needed{remedy}"
         )
     if made.dtype.kind == "f" and np.isnan(made).any():
         raise ModelError(f"model_config.preprocess: {name!r} gave NaN")

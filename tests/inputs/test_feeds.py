@@ -80,6 +80,21 @@ def test_an_input_of_another_size_names_the_key_that_sets_it(shape: tuple[int | 
         check_shapes(arrays, Signature((spec("x", "float32", *shape),), ()), "size", "batch")
 
 
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((None, 4, 4, 1), r"model_config\.preprocess: the model's .* a function .* can give pictures 1 channel$"),
+        ((None, 8, 8, 4), r"model_config\.preprocess: the model's .* a function .* can give pictures 4 channels$"),
+        ((None, 3, 4, 4), r"the model's input .* channels first, save one that begins with tf\.transpose"),
+        ((None, 3, None, None), r"the model's input .* channels first, save one that begins with tf\.transpose"),
+    ],
+)
+def test_other_channels_name_what_can_give_them(shape: tuple[int | None, ...], words: str) -> None:
+    arrays = {"x": np.zeros((2, 4, 4, 3), np.float32)}
+    with pytest.raises(ModelError, match=f"^{words}"):
+        check_shapes(arrays, Signature((spec("x", "float32", *shape),), ()), "size", "batch")
+
+
 @pytest.mark.parametrize("shape", [(None, None, None, 3), (2, 4, 4, 3), (None, 4, None, None), ()])
 def test_an_input_that_fits_is_no_error(shape: tuple[int | None, ...]) -> None:
     arrays = {"x": np.zeros((2, 4, 4, 3), np.float32)}

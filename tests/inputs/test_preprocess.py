@@ -213,3 +213,11 @@ def test_a_function_that_gives_something_else_is_an_error(module: Callable[[str]
     module(f"def crop(image, image_shape): return {result}")
     with pytest.raises(ModelError, match=r"'mine:crop' gave .* for \[9, 9, 3\]; numbers \[4, 5, channels\] are needed"):
         fed(picture(9, 9), (4, 5), "mine:crop")
+
+
+def test_channels_that_come_first_are_told(module: Callable[[str], Any]) -> None:
+    module("def crop(image, image_shape): return image[:4, :5].transpose(2, 0, 1)")
+    with pytest.raises(
+        ModelError, match="are needed; channels come last, and a model that takes them first transposes"
+    ):
+        fed(picture(9, 9), (4, 5), "mine:crop")
