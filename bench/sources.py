@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.case import Edits, Model, ModelFormat, Task
+from bench.case import Edits, Model, Task
 from bench.catalog.cards import ModelCard
-from bench.catalog.find import Found, find_model, saved_model_in
+from bench.catalog.find import FORMATS, Found, find_model, saved_model_in
 from bench.catalog.lookup import model_file, read_card, shown
 from bench.errors import CatalogError, ConfigError
 from bench.postprocess import check_name
@@ -24,11 +24,6 @@ Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default 
 
 # The category ids of COCO that are used, of 1 to 90.
 COCO80 = tuple(n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-
-# By the ending of a file.
-FORMATS: Mapping[str, ModelFormat] = {
-    ".pb": "frozen_graph", ".meta": "checkpoint", ".keras": "keras", ".h5": "keras",
-}  # fmt: skip
 
 # Each way to name a model of one's own, with the keys that say more about it.
 OWN: dict[str, tuple[str, ...]] = {

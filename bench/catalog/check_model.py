@@ -20,19 +20,23 @@ from bench.catalog.lookup import dataset_card, model_file, read_card, shown
 from bench.doctor.ask import WITHOUT_GPU, Answers, ask, of_what_is_made
 from bench.errors import BenchError, CatalogError, ModelError
 from bench.functions import is_function
-from bench.inputs.feeds import image_input
+from bench.inputs.feeds import CHANNELS_LAST, image_input, is_channels_first, random_values
 from bench.inputs.preprocess import PREPROCESS, own_function
 from bench.postprocess import check_name
 from bench.postprocess.apply import load_postprocess
 from bench.sources import model_of_file, weights_of
 
-JUDGES: Mapping[Task, Callable[[Signature], object]] = {
-    "detection": detection_outputs,
-    "classification": score_output,
-}
 KINDS: Mapping[ModelFormat, str] = {
     "saved_model": "SavedModel", "frozen_graph": "frozen graph", "checkpoint": "checkpoint", "keras": "Keras model",
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seen(Signature):
+    """What a model takes and gives, and what else its SavedModel says."""
+
+    scalars: tuple[str, ...] = ()  # outputs that are one number for a whole batch
+    others: tuple[str, ...] = ()  # keys of its other signatures
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,8 @@ class Line:
 def check_path(named: str, output_dir: str) -> Iterator[Line]:
     """Everything there is to say of a card, by name or path, or of a model; an error where it cannot be read."""
     path = Path(named)
+    if not path.exists() and Path(f"{named}.meta").is_file():  # a checkpoint's prefix
+        path = Path(f"{named}.meta")
     if path.suffix == ".json" or (not path.exists() and path.name == named):
         yield from _check_card(model_file(named), output_dir)
     else:
@@ -54,10 +60,13 @@ def check_path(named: str, output_dir: str) -> Iterator[Line]:
         signature = read_signature(place, model)
         yield Line(f"{place}: a {KINDS[model.format if model else 'saved_model']}")
         yield from (Line(f"  {text}") for text in _tensors(signature))
+        if model is None and signature.others:
+            others = f"beside {signature.key} it has {', '.join(signature.others)}"
+            yield Line(f"{others}, which model_config.input_saved_model_signature_key names")
         yield from _uses(signature)
 
 
-def read_signature(place: Path, other: Model | None = None) -> Signature:
+def read_signature(place: Path, other: Model | None = None) -> Seen:
     """A SavedModel's tensors, asked in a child process, or those of one made of a model in another format; an error
     where they cannot be.
     """
@@ -65,7 +74,12 @@ def read_signature(place: Path, other: Model | None = None) -> Signature:
     answers = _answers(str(place), *question)
     if answers.get("outputs") is None:
         raise ModelError(f"{place}: {answers.failure}")
-    return Signature(_specs(answers.get("inputs")), _specs(answers.get("outputs")))
+    return Seen(
+        inputs=_specs(answers.get("inputs")),
+        outputs=_specs(answers.get("outputs")),
+        scalars=tuple(answers.get("scalars") or ()),
+        others=tuple(answers.get("others") or ()),
+    )
 
 
 def _answers(what: str, *question: str) -> Answers:
@@ -148,13 +162,13 @@ def _held_against(card: ModelCard, found: Found) -> Iterator[Line]:
         yield from (_differs(tensor, there, what) for tensor in said if not _agrees(tensor, there))
     yield from (Line(text, is_problem=True) for text in _misfits(card, signature))
     if card.postprocess is None:
-        yield from _uses(signature, (card.task,))
+        yield from _uses(signature, (card.task,), is_function(card.preprocess))
 
 
 def _misfits(card: ModelCard, signature: Signature) -> Iterator[str]:
     """What the card says of images and classes that the model's tensors do not bear out."""
     images = image_input(signature)
-    if images is not None and len(images.shape) == 4:
+    if images is not None and len(images.shape) == 4 and not is_channels_first(images):
         pairs = zip(images.shape[1:3], card.image_shape or (None, None), strict=True)
         if any(None not in pair and pair[0] != pair[1] for pair in pairs):
             takes = f"the model's input {images.name} is {list(images.shape)}"
@@ -187,9 +201,15 @@ def _differs(tensor: Tensor, specs: tuple[TensorSpec, ...], what: str) -> Line:
     )
 
 
-def _takes_pictures(spec: TensorSpec) -> bool:
-    fits = not spec.shape or (len(spec.shape) == 4 and spec.shape[3] in (None, 3))
-    return fits and spec.dtype.kind != "O"
+def _why_no_pictures(spec: TensorSpec, by_own_function: bool) -> str | None:
+    """Why an input takes no pictures; None where it does."""
+    if is_channels_first(spec):
+        return CHANNELS_LAST
+    fits = len(spec.shape) == 4 and (by_own_function or spec.shape[3] in (None, 3))
+    if spec.dtype.kind != "O" and (fits or not spec.shape):
+        return None
+    more = "; a preprocess of your own can give other channels" if len(spec.shape) == 4 else ""
+    return f"pictures are fed as numbers [batch, height, width, 3]{more}"
 
 
 def _kind(spec: TensorSpec) -> str:
@@ -201,21 +221,49 @@ def _tensors(signature: Signature) -> Iterator[str]:
         yield from (f"{what} {spec.name} {_kind(spec)} {list(spec.shape)}" for spec in specs)
 
 
-def _uses(signature: Signature, tasks: Sequence[Task] = ("detection", "classification")) -> Iterator[Line]:
-    """As which of these it can be evaluated."""
-    if len(signature.inputs) != 1:
-        yield Line("it has several inputs: benchmark_config.use_synthetic alone fills them")
-    elif not _takes_pictures(signature.inputs[0]):
-        only = signature.inputs[0]
-        told = "pictures are fed as numbers [batch, height, width, 3]"
-        yield Line(f"its input {only.name} is {_kind(only)} {list(only.shape)}, and {told}", is_problem=True)
+def _uses(
+    seen: Seen, tasks: Sequence[Task] = ("detection", "classification"), by_own_function: bool = False
+) -> Iterator[Line]:
+    """As which of these it can be evaluated; `by_own_function` makes pictures into what it takes."""
+    if len(seen.inputs) != 1:
+        yield _how_filled(seen)
+        return
+    only = seen.inputs[0]
+    if why := _why_no_pictures(only, by_own_function):
+        yield Line(f"its input {only.name} is {_kind(only)} {list(only.shape)}, and {why}", is_problem=True)
         return
     refusals = []
     for task in tasks:
         try:
-            JUDGES[task](signature)
+            JUDGES[task](seen)
             yield Line(f"it can be evaluated as a model for {task}")
             return
         except ModelError as error:
             refusals.append(str(error))
     yield Line("; ".join([*refusals, "a postprocess could make what is needed"]), is_problem=True)
+
+
+def _how_filled(seen: Seen) -> Line:
+    """What can be done with a model that has not one input."""
+    images = image_input(seen)
+    try:
+        for spec in seen.inputs:
+            if spec is not images:
+                random_values(spec, 1, (0, 0))
+    except ModelError as error:
+        return Line(f"it has several inputs, which pictures do not fill: {error}", is_problem=True)
+    if not seen.inputs:
+        return Line("it has no input", is_problem=True)
+    alone = "benchmark_config.use_synthetic alone fills them"
+    return Line(f"it has several inputs: {alone}, for its speed; it cannot be evaluated")
+
+
+def _scores(seen: Seen) -> str:
+    name = score_output(seen)
+    if name in seen.scalars:
+        told = f"not a classifier: its output {name} is one number for a whole batch"
+        raise ModelError(f"{told}; of a graph, model_config.output_names names others")
+    return name
+
+
+JUDGES: Mapping[Task, Callable[[Seen], object]] = {"detection": detection_outputs, "classification": _scores}

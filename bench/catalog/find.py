@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,11 @@ from bench.case import ModelFormat
 from bench.catalog.cards import ModelCard, Source
 from bench.catalog.lookup import names, shown
 from bench.errors import CatalogError
+
+# By the ending of a file.
+FORMATS: Mapping[str, ModelFormat] = {
+    ".pb": "frozen_graph", ".meta": "checkpoint", ".keras": "keras", ".h5": "keras",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,9 @@ def _in_input_dir(source: Source, folder: Path) -> Found:
 def _beside_card(card: ModelCard, folder: Path) -> Found:
     file, place = shown(folder / f"{card.name}.json"), folder / (card.source.path or "")
     if card.source.format == "saved_model":
+        kind = FORMATS.get(".meta" if _is_there(place, "checkpoint") else place.suffix)
+        if kind is not None and place.name != "saved_model.pb" and not place.is_dir() and _is_there(place, kind):
+            raise CatalogError(f"{file}: source.path: {str(place)!r} is no SavedModel: set source.format to {kind!r}")
         return Found(saved_model_in(place, f"{file}: source.path"), "saved_model")
     if not _is_there(place, card.source.format):
         raise CatalogError(f"{file}: source.path: {str(place)!r}: no such {card.source.format}")

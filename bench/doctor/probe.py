@@ -78,8 +78,8 @@ def made(question: str, description: str, folder: str) -> Answers:
 
 
 def signature(path: str) -> Answers:
-    """What a SavedModel takes and gives."""
-    from bench.graphs.savedmodel import read_signature
+    """What a SavedModel takes and gives by its usual signature, and which others it has."""
+    from bench.graphs.savedmodel import other_signatures, read_signature, scalar_outputs
 
     try:
         found = read_signature(Path(path))
@@ -88,6 +88,8 @@ def signature(path: str) -> Answers:
         return
     for side in ("inputs", "outputs"):
         yield side, [(spec.name, spec.dtype.name, spec.shape) for spec in getattr(found, side)]
+    yield "scalars", scalar_outputs(Path(path))
+    yield "others", other_signatures(Path(path))
 
 
 def architecture(name: str, arguments: str) -> Answers:

@@ -35,6 +35,19 @@ def read_signature(model_dir: Path, key: str = SERVING_SIGNATURE, tags: frozense
     return Signature(_specs(signatures[key].inputs), _specs(signatures[key].outputs), key, tuple(sorted(tags)))
 
 
+def scalar_outputs(model_dir: Path) -> tuple[str, ...]:
+    """The outputs of the usual signature that are one number for a whole batch; not those of unknown rank."""
+    outputs = meta_graph(model_dir, SERVING_TAGS).signature_def[SERVING_SIGNATURE].outputs
+    shapes = {name: outputs[name].tensor_shape for name in sorted(outputs)}
+    return tuple(name for name, shape in shapes.items() if not shape.dim and not shape.unknown_rank)
+
+
+def other_signatures(model_dir: Path) -> tuple[str, ...]:
+    """The keys of the signatures beside the usual one."""
+    keys = sorted(meta_graph(model_dir, SERVING_TAGS).signature_def)
+    return tuple(key for key in keys if key != SERVING_SIGNATURE and not key.startswith("__"))
+
+
 def folder_bytes(folder: Path) -> int:
     """The size of all files under a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

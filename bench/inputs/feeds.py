@@ -63,7 +63,8 @@ def is_channels_first(spec: TensorSpec) -> bool:
 def random_values(spec: TensorSpec, batch_size: int, seed: tuple[int, int]) -> Array:
     """Seeded values of an input's own type and shape: 0..1 for floats, 0 or 1 for integers, which may be indices."""
     if spec.dtype.kind not in "fiub":
-        raise ModelError(f"input {spec.name!r} is of type {spec.dtype}, which cannot be filled with random values")
+        kind = "string" if spec.dtype.kind == "O" else spec.dtype
+        raise ModelError(f"input {spec.name!r} is of type {kind}, which cannot be filled with random values")
     rest = [size for size in spec.shape[1:] if size is not None]
     if len(rest) != len(spec.shape[1:]):
         shown = [*spec.shape]

@@ -58,7 +58,7 @@ def test_the_seed_the_name_and_the_batch_decide() -> None:
     ("other", "words"),
     [
         (spec("sizes", "float32", None, None), r"input 'sizes' is \[None, None\]: sizes that are not known"),
-        (spec("paths", "object", None), "input 'paths' is of type object"),
+        (spec("paths", "object", None), "input 'paths' is of type string, which"),
     ],
 )
 def test_what_cannot_be_made_up_is_named(other: TensorSpec, words: str) -> None:
