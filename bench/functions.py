@@ -7,7 +7,8 @@ import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def load_function(name: str, parameters: Sequence[str]) -> Callable[..., Any]:
         raise ConfigError(f"{name!r}: {module.__file__ or module_name} has no function {attribute!r}")
     _check_signature(name, function, parameters)
     return function  # type: ignore[no-any-return]
+
+
+@contextmanager
+def kept_running(key: str, name: str) -> Iterator[None]:
+    """A ConfigError that names the key and the function where this calls sys.exit, which is no exception to others."""
+    try:
+        yield
+    except SystemExit as error:
+        raise ConfigError(f"{key}: {name!r} calls sys.exit: {error.code}") from error
 
 
 def is_within(error: BaseException, name: str) -> bool:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from bench.backends.base import Array
 from bench.errors import ConfigError, ModelError
-from bench.functions import is_function, load_function
+from bench.functions import is_function, kept_running, load_function
 from bench.inputs.geometry import (
     Cut,
     Shape,
@@ -138,7 +138,8 @@ def own_function(name: str) -> Callable[[Array, Shape], Array]:
 
 
 def _own(pixels: Array, image_shape: Shape, name: str) -> Array:
-    made = np.asarray(own_function(name)(pixels, image_shape))
+    with kept_running("model_config.preprocess", name):
+        made = np.asarray(own_function(name)(pixels, image_shape))
     wanted = "[height, width, channels]" if image_shape is None else f"[{image_shape[0]}, {image_shape[1]}, channels]"
     if made.ndim != 3 or (image_shape is not None and made.shape[:2] != image_shape) or made.dtype.kind not in "fiub":
         first = made.ndim == 3 and made.shape[1:] == image_shape

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.backends.base import Array, Arrays, Signature, TensorSpec
 from bench.case import Model
 from bench.errors import ConfigError, ModelError
-from bench.functions import load_function
+from bench.functions import kept_running, load_function
 from bench.postprocess import NAMED
 from bench.postprocess.boxes import Shape, to_relative
 
@@ -67,7 +67,8 @@ def load_postprocess(model: Model) -> Process:
         raise ConfigError(f"{KEY}: {error}") from error
 
     def process(outputs: Arrays, image_shape: Shape) -> Arrays:
-        made: Arrays = function(outputs, image_shape, **options)
+        with kept_running(KEY, name):
+            made: Arrays = function(outputs, image_shape, **options)
         missing = [key for key in GIVEN[model.task] if not isinstance(made, Mapping) or key not in made]
         if missing:
             raise ModelError(f"{KEY}: {name!r} gives no {', '.join(missing)}, as {model.task} needs")

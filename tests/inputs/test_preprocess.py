@@ -221,3 +221,9 @@ def test_channels_that_come_first_are_told(module: Callable[[str], Any]) -> None
         ModelError, match="are needed; channels come last, and a model that takes them first transposes"
     ):
         fed(picture(9, 9), (4, 5), "mine:crop")
+
+
+def test_a_function_that_ends_the_process_is_named(module: Callable[[str], Any]) -> None:
+    module("import sys\ndef crop(image, image_shape): sys.exit('enough')")
+    with pytest.raises(ConfigError, match=r"^model_config\.preprocess: 'mine:crop' calls sys\.exit: enough$"):
+        fed(picture(9, 9), (4, 5), "mine:crop")

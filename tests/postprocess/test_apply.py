@@ -18,7 +18,7 @@ from bench.errors import ConfigError, ModelError
 from bench.inputs.batches import Batch
 from bench.inputs.item import Item
 from bench.postprocess.apply import judged_signature, processing
-from bench.record import read_record
+from bench.record import Accuracy, read_record
 from bench.sources import COCO80
 from bench.suite import load_suite
 from tests.configs import ROOT, bench, write_config, write_images
@@ -248,4 +248,69 @@ def test_an_answer_of_other_shapes_is_an_error(
     process = processing(detector(postprocess=own(tmp_path, monkeypatch, text)), {})
     assert process is not None
     with pytest.raises(ModelError, match=words):
+        process({}, SHAPE)
+
+
+class Judge:
+    """A metric that looks at nothing."""
+
+    def add(self, batch: Batch, outputs: Arrays) -> None:
+        assert set(outputs) >= {"probabilities"}
+
+    def result(self) -> Accuracy:
+        return Accuracy(metrics={}, num_images=4, notes=("one",))
+
+
+POSTPROCESSES = {
+    "random": (
+        "import numpy\ndef detect(outputs, image_shape): return {'probabilities': numpy.random.rand(2, 8)}",
+        True,
+    ),
+    "counting": (
+        "calls = []\n"
+        "def detect(outputs, image_shape):\n"
+        "    calls.append(1)\n"
+        "    return {'probabilities': outputs['raw'] + len(calls)}",
+        True,
+    ),
+    "in place": (
+        "def detect(outputs, image_shape):\n"
+        "    outputs['raw'] *= 2\n"
+        "    return {'probabilities': outputs['raw'], 'more': [[1], [2, 3]]}",
+        False,
+    ),
+    "one buffer": (
+        "import numpy\n"
+        "buffer = numpy.zeros((2, 8))\n"
+        "def detect(outputs, image_shape):\n"
+        "    buffer[:] = outputs['raw']\n"
+        "    return {'probabilities': buffer}",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), POSTPROCESSES.values(), ids=POSTPROCESSES)
+def test_a_function_that_makes_something_else_of_the_same_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: bool
+) -> None:
+    model = Model(name="mine", task="classification", path="mine", postprocess=own(tmp_path, monkeypatch, text))
+    process = processing(model, {})
+    assert process is not None
+    metric = Postprocessed(Judge(), process)
+    batch = Batch(np.zeros((2, *SHAPE, 3)), (Item(id=0, path=None), Item(id=1, path=None)))
+    first = {"raw": np.ones((2, 8))}
+    metric.add(batch, first)
+    np.testing.assert_equal(first["raw"], 1)  # what the timed loop gave is held against them afterwards
+    metric.add(batch, {"raw": np.full((2, 8), 3.0)})
+    told_of = "model_config.postprocess gives other probabilities for the same outputs a second time"
+    note = f"{told_of}: the figures would differ, too"
+    assert metric.result().notes == (("one", note) if told else ("one",))
+
+
+def test_a_function_that_ends_the_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = own(tmp_path, monkeypatch, "import sys\ndef detect(outputs, image_shape): sys.exit(3)")
+    process = processing(detector(postprocess=name), {})
+    assert process is not None
+    with pytest.raises(ConfigError, match=f"^model_config.postprocess: '{name}' calls sys.exit: 3$"):
         process({}, SHAPE)
