@@ -33,7 +33,9 @@ def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
         raise DataError(f"dataset {dataset.name!r}: cannot be read: {error}") from error
     if not items:
         where = dataset.pattern or dataset.labels_path or dataset.annotation_path or dataset.images_dir
-        raise DataError(f"dataset {dataset.name!r}: no images in {where!r}")
+        folders = dataset.format == "images" and any(entry.is_dir() for entry in Path(where or "").iterdir())
+        remedy = "; class_folders is for a folder for each class" if folders else ""
+        raise DataError(f"dataset {dataset.name!r}: no images in {where!r}{remedy}")
     return items
 
 

@@ -86,13 +86,22 @@ def _lines(path: Path) -> list[str]:
 
 
 def _classes(dataset: Dataset) -> Mapping[str, int]:
-    """The label of each class that `classes_path` lists, one a line: the first word of a line is its name."""
+    """The label of each class that `classes_path` lists, one a line: the first word of a line is its name.
+
+    Where lines begin with their number, the second word is a name, too.
+    """
     if dataset.classes_path is None:
         return {}
-    found = [line.split()[0] for line in _lines(Path(dataset.classes_path)) if line.strip()]
+    lines = [line.split() for line in _lines(Path(dataset.classes_path)) if line.strip()]
+    found = [words[0] for words in lines]
     if len(set(found)) != len(found):
         raise DataError(f"{dataset.classes_path}: a class stands there twice")
-    return {name: label for label, name in enumerate(found)}
+    labels = {name: label for label, name in enumerate(found)}
+    seconds = [words[1] for words in lines if len(words) > 1]
+    numbered = any(found == [f"{number}" for number in range(first, first + len(found))] for first in (0, 1))
+    if numbered and len({*seconds, *found}) == 2 * len(found):
+        labels |= {name: label for label, name in enumerate(seconds)}
+    return labels
 
 
 def _column(path: Path, columns: object, known: tuple[str, ...]) -> str:

@@ -22,6 +22,7 @@ from bench.inputs.item import Item, label_from
 
 ENCODED, LABEL = "image/encoded", "image/class/label"
 SHARD = re.compile(r"(.*-)(\d+)(-of-\d+)(.*)", re.DOTALL)
+GZIP = b"\x1f\x8b"  # begins what it has compressed
 Span = tuple[int, int]
 
 
@@ -70,6 +71,9 @@ def read_records(file: Path) -> Iterator[tuple[int, bytes]]:
                 raise DataError(f"{file}: ends within a record, at byte {start}")
             length, checksum = struct.unpack("<QI", head)
             if masked_crc32c(head[:8]) != checksum:
+                if start == len(head) and head.startswith(GZIP):
+                    told = "compressed by gzip, and images are read where they lie: unpack it"
+                    raise DataError(f"{file}: {told}, as in `gzip -dc FILE > ANOTHER`")
                 raise DataError(f"{file}: not a TFRecord file, or damaged: at byte {start - 12}, the length's checksum")
             data = stream.read(length)
             if len(data) < length or len(stream.read(4)) < 4:

@@ -103,6 +103,15 @@ def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> N
     assert [(item.id, item.label) for item in items] == [(0, None), (1, None), (2, None)]
 
 
+def test_a_folder_of_folders_is_told_what_they_are_for(tmp_path: Path) -> None:
+    dataset = Dataset(name="own", format="images", images_dir=str(tmp_path))
+    with pytest.raises(DataError, match=f"no images in '{tmp_path}'$"):
+        list_items(dataset, None)
+    (tmp_path / "cats").mkdir()
+    with pytest.raises(DataError, match=r"; class_folders is for a folder for each class$"):
+        list_items(dataset, None)
+
+
 def test_synthetic_items_are_as_many_as_asked_for() -> None:
     items = list_items(Dataset(name="synthetic", format="synthetic"), 3)
     assert items == (Item(0, None), Item(1, None), Item(2, None))

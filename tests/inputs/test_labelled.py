@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gzip
 import hashlib
 import struct
 from collections.abc import Callable
@@ -85,6 +86,20 @@ def test_a_folder_that_is_no_class_is_named(tmp_path: Path) -> None:
         list_items(dataset.model_copy(update={"classes_path": str(tmp_path / "synsets.txt")}), None)
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_list_of_classes_may_number_its_lines(tmp_path: Path, first: int) -> None:
+    dataset = as_folders(tmp_path, make_images())
+    names = sorted(folder.name for folder in (tmp_path / "folders").iterdir())
+    lines = [f"{number} {name} a shape" for number, name in enumerate(names, first)]
+    (tmp_path / "classes.txt").write_text("\n".join(lines), encoding="utf-8")
+    listed = dataset.model_copy(update={"classes_path": str(tmp_path / "classes.txt")})
+    labels = [item.label for item in list_items(dataset, None)]
+    assert [item.label for item in list_items(listed, None)] == labels
+    (tmp_path / "classes.txt").write_text("\n".join(lines[::-1]), encoding="utf-8")
+    with pytest.raises(DataError, match=r"folders are no classes of .*classes\.txt"):
+        list_items(listed, None)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -116,6 +131,10 @@ def framed(data: bytes) -> bytes:
     ("content", "message"),
     [
         (b"\x89PNG\r\n\x1a\n" * 4, "not a TFRecord file, or damaged: at byte 0, the length's checksum"),
+        (
+            gzip.compress(framed(b"\x0a\x00"), mtime=0),
+            "compressed by gzip, and images are read where they lie: unpack it",
+        ),
         (framed(b"\x0a\x00")[:-1], "ends within a record, which begins at byte 12"),
         (b"abc", "ends within a record, at byte 3"),
         (framed(b"\xff\xff\xff"), "record at byte 12: not a tf.train.Example"),
