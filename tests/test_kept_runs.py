@@ -26,11 +26,7 @@ RUNS = [run for run in ALL if not run.parent.name.endswith("-aa") and run != AGA
 VERIFIED = KEPT / "verified-models"
 BESIDE = KEPT / "verified-models-beside/20261124T014448Z-2a4cbb"
 SLOWED = KEPT / "resnet50_nightly/20261122T151226Z-3877e1"  # each inference is made to take 3 % longer
-IN_PART = {
-    VERIFIED / "20261123T072451Z-47dd53": {"native", "FP32", "FP16"},
-    VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"},
-    VERIFIED / "20261124T020541Z-8678d8": {"native", "FP32", "FP16"},
-}  # what is not yet measured in all modes
+IN_PART = {VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"}}  # what is not yet measured in all modes
 WITHOUT_PAGE = {"resnet50", "resnet50_nightly", "verified-models-beside"}  # the verified models have none either
 VERDICTS = {SLOWED: "regressed"}
 MODES = {
