@@ -21,9 +21,16 @@ METRICS: Mapping[str, Metric] = {
         Metric("avg_throughput_fps", "images/s", "images over the sum of those times, one batch at a time", True),
         Metric("compute_ms", "ms", "median time of one batch that is on the device already and stays there", False),
         Metric("throughput_fps", "images/s", "images a second with several batches in flight", True),
-        Metric("speedup", "x", "the native case's median latency over this case's", True),
-        Metric("compute_speedup", "x", "the native case's compute time over this case's", True),
-        Metric("throughput_speedup", "x", "this case's pipelined throughput over the native case's", True),
+        Metric("speedup", "x", "the native case's median latency over this case's; in turn, of pairs of blocks", True),
+        Metric(
+            "compute_speedup", "x", "the native case's compute time over this case's; in turn, of pairs of blocks", True
+        ),
+        Metric(
+            "throughput_speedup",
+            "x",
+            "this case's pipelined throughput over the native case's; in turn, of pairs of blocks",
+            True,
+        ),
         Metric("map", "", "COCO mean average precision at IoU 0.50:0.95", True),
         Metric("map50", "", "COCO average precision at IoU 0.50", True),
         Metric("map75", "", "COCO average precision at IoU 0.75", True),

@@ -48,17 +48,21 @@ def cpu_seconds(work: Callable[[], None]) -> float:
 @pytest.mark.parametrize(
     ("shape", "name", "by", "least"),
     [
-        (None, "raw", "Pillow", 0.65),
-        ((224, 224), "tf", "Pillow", 0.35),
-        ((224, 224), "resnet_official", "Pillow", 0.45),
-        ((224, 224), "resnet_official", "tf.data", 0.45),
-        ((224, 224), "inception", "tf.data", 0.55),
+        (None, "raw", "Pillow", 0.5),
+        ((224, 224), "tf", "Pillow", 0.25),
+        ((224, 224), "resnet_official", "Pillow", 0.3),
+        ((224, 224), "resnet_official", "tf.data", 0.3),
+        ((224, 224), "inception", "tf.data", 0.4),
     ],
 )
 def test_the_share_of_decoding_in_what_a_batch_costs(
     benchmark: BenchmarkFixture, photos: list[Item], shape: tuple[int, int] | None, name: str, by: str, least: float
 ) -> None:
-    """In CPU time: with all cores busy, it is also the rate beside that of decoding alone."""
+    """In CPU time: with all cores busy, it is also the rate beside that of decoding alone.
+
+    The bounds are some two thirds of what a quiet machine gives: decoding works in caches, scaling in memory, which
+    neighbours slow down, so one machine gave 0.34 and 0.55 for the same code within minutes.
+    """
     if by == "tf.data":
         pytest.importorskip("tensorflow")
         photos = photos * TIMES
