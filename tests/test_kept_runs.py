@@ -26,9 +26,9 @@ RUNS = [run for run in ALL if not run.parent.name.endswith("-aa") and run != AGA
 VERIFIED = KEPT / "verified-models"
 BESIDE = KEPT / "verified-models-beside/20261124T014448Z-2a4cbb"
 SLOWED = KEPT / "resnet50_nightly/20261122T151226Z-3877e1"  # each inference is made to take 3 % longer
-IN_PART = {VERIFIED / "20261123T072958Z-ab68ec": {"native", "FP32"}}  # what is not yet measured in all modes
+TIMED_OUT = VERIFIED / "20261123T072958Z-ab68ec", "nasnet_large-INT8-b1"  # the one engine not built in its time
 WITHOUT_PAGE = {"resnet50", "resnet50_nightly", "verified-models-beside"}  # the verified models have none either
-VERDICTS = {SLOWED: "regressed"}
+VERDICTS = {SLOWED: "regressed", TIMED_OUT[0]: "broken"}
 MODES = {
     "resnet50_explained": {"FP16"},
     "resnet50_load": {"FP16"},
@@ -46,9 +46,11 @@ def run(request: pytest.FixtureRequest) -> Path:
 def test_a_kept_run_passed_and_ran_what_it_says(run: Path) -> None:
     records = load_records(run)
     assert read_suite(run)["verdict"] == VERDICTS.get(run, "passed")
-    modes = IN_PART.get(run) or MODES.get(run.parent.name, {"native", "FP32", "FP16", "INT8"})
+    modes = MODES.get(run.parent.name, {"native", "FP32", "FP16", "INT8"})
     assert {record.case.optimization.precision_mode for record in records} == modes
     for record in records:
+        if (run, record.case.id) == TIMED_OUT:
+            continue
         assert record.failure is None
         assert broken_because(record) is None
         assert record.environment is not None and record.environment.gpus[0].name == "NVIDIA H200"
@@ -256,6 +258,20 @@ def test_the_same_suite_again_is_green_and_one_that_waits_3_percent_is_red_with_
     assert not read_suite(same).get("again")
 
 
+def test_every_verified_model_is_there_in_every_mode_at_both_batch_sizes_and_one_row_says_time_out() -> None:
+    records = [record for run in RUNS if run.parent == VERIFIED for record in load_records(run)]
+    modes, models = ("native", "FP32", "FP16", "INT8"), {record.case.model.name for record in records}
+    wanted = sorted(f"{model}-{mode}-b{size}" for model in models for mode in modes for size in (1, 64))
+    assert len(models) == 10 and sorted(record.case.id for record in records) == wanted
+    (late,) = (record for record in records if record.failure is not None)
+    assert late.case.id == TIMED_OUT[1] and late.failure is not None and late.telemetry is not None
+    assert (late.failure.kind, late.failure.phase) == ("time-out", "calibrate")
+    table = (VERIFIED / "comparison.md").read_text(encoding="utf-8")
+    others = len(late.telemetry.foreign_in({"calibrate"}))
+    assert f"INT8 (tf-trt): time-out in phase 'calibrate': {late.failure.message}" in table
+    assert f"phase_timeout_s, 450 s; meanwhile on the GPU: {others} other processes" in table
+
+
 def test_of_the_verified_models_nearly_all_is_converted_and_nothing_fell_back() -> None:
     """At both batch sizes, in the report that `bench report` makes of them all; none of them trained."""
     records = [record for run in RUNS if run.parent == VERIFIED for record in load_records(run)]
@@ -264,6 +280,6 @@ def test_of_the_verified_models_nearly_all_is_converted_and_nothing_fell_back() 
         values, case = summarize(record).values, record.case
         assert case.model.random_weights and record.accuracy is None and case.batch_size in (1, 64)
         assert f"| {case.model.name} (random weights) | {case.batch_size} |" in table
-        if case.optimization.precision_mode != "native":
+        if case.optimization.precision_mode != "native" and record.failure is None:
             assert values["fallbacks"] == 0 and values["engine_builds_while_timed"] == 0
             assert values["share_converted"] >= 0.9

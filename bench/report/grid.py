@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.repeats import processes
 from bench.report.comparison import Column, Comparison, Row
 from bench.report.figures import byte_scale, difference, interval, plain, significant, spread
+from bench.report.words import counted
 from bench.statistics.metrics import BOUNDED_ACCURACY
 
 NO_VALUE = "–"
@@ -124,12 +125,14 @@ def _of_time(lines: Sequence[Line], columns: Sequence[Column]) -> Iterator[str]:
 
 
 def describe_failure(column: Column) -> str:
-    """Which case failed, of what kind, in which phase, and why, on one line."""
-    failure = column.record.failure
+    """Which case failed, of what kind, in which phase, and why, on one line; and who else was on its GPU then."""
+    failure, telemetry = column.record.failure, column.record.telemetry
     if failure is None:
         return ""
     message = " ".join(plain(failure.message).split())
-    return f"{plain(column.label)}: {failure.kind} in phase {failure.phase!r}: {message}"
+    others = () if telemetry is None else telemetry.foreign_in({failure.phase})
+    beside = f"; meanwhile on the GPU: {counted(len(others), 'other process', 'other processes')}" if others else ""
+    return f"{plain(column.label)}: {failure.kind} in phase {failure.phase!r}: {message}{beside}"
 
 
 def describe_broken(column: Column) -> str:

@@ -7,7 +7,7 @@ import io
 import re
 
 from bench.conversion import Dropped, Kernel, LeftOut
-from bench.record import Phase
+from bench.record import Failure, Phase
 from bench.report.html import page
 from bench.report.tables import csv_text
 from bench.telemetry import ForeignProcess, Telemetry, Window
@@ -99,6 +99,23 @@ def test_what_was_converted_beside_other_processes_on_the_gpu_says_so() -> None:
         assert (words in flat(record)) == (words in md(record)) == told
     from_cache = converted(telemetry=Telemetry(windows=windows[1:], foreign=(early,)))
     assert "converted beside" not in flat(from_cache)
+
+
+def test_a_case_that_failed_beside_other_processes_on_the_gpu_says_so() -> None:
+    """A build that timed out may have had to share; who left before it began is none of its reasons."""
+    windows = (
+        Window(name="convert", begin_s=0, end_s=10, readings=0),
+        Window(name="build", begin_s=10, end_s=90, readings=0),
+    )
+    gone, beside = (
+        ForeignProcess(pid=pid, first_s=first, last_s=first + 5, while_measuring=False)
+        for pid, first in ((1, 2), (2, 20))
+    )
+    failure = Failure(kind="time-out", phase="build", message="took longer than phase_timeout_s, 80 s")
+    for others, told in (((gone,), False), ((gone, beside), True)):
+        failed = converted(failure=failure, telemetry=Telemetry(windows=windows, foreign=others))
+        words = "phase_timeout_s, 80 s; meanwhile on the GPU: 1 other process"
+        assert (words in flat(failed)) == (words in md(failed)) == (words in html(failed).text) == told
 
 
 def test_markdown_is_bounded() -> None:
