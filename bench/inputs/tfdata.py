@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -30,28 +31,31 @@ Load: TypeAlias = Callable[[Item], Array]
 Pair: TypeAlias = "tuple[int, int]"
 Row: TypeAlias = "tuple[bytes, Pair, Window, Window, Pair, Pair]"
 AS_PILLOW = {"channels": 3, "dct_method": "INTEGER_ACCURATE"}
+END_OF_IMAGE = b"\xff\xd9"
 LARGEST = 4  # times the pixels that are kept, of the picture that TensorFlow resizes as a whole
 RARE = 1 / 32  # of the batches: to begin anew after one that Pillow makes takes as long as some pictures
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A picture's file, its height and width, and what of it is wanted."""
+    """A picture's file, its height and width, what of it is wanted, and whether its file ends as a JPEG does."""
 
     path: bytes
     size: tuple[int, int]
     cut: Cut
+    is_ended: bool
 
     def row(self) -> Row:
         """Its file and size; what to decode; the part of that which is resized; to which size; the window's corner.
 
         A pixel more is decoded on each side, if there is one: where decoding ends, it guesses at colours. And it goes
-        on to the last row, without which nobody would know that something is missing there.
+        on to the last row of a file that may break off, without which nobody would know that something is missing.
         """
         top, left, height, width = self.cut.part
         first = max(0, top - 1), max(0, left - 1)
-        end = min(self.size[1], left + width + 1)
-        decoded = (*first, self.size[0] - first[0], end - first[1])
+        below = top + height + 1 if self.is_ended else self.size[0]
+        end = min(self.size[0], below), min(self.size[1], left + width + 1)
+        decoded = (*first, end[0] - first[0], end[1] - first[1])
         part = (top - first[0], left - first[1], height, width)
         return self.path, self.size, decoded, part, self.cut.size, self.cut.window[:2]
 
@@ -85,12 +89,18 @@ def _place(item: Item, fit: CutFit, shape: tuple[int, int]) -> Placed | None:
         cut = fit.cut(size, shape)
         is_moderate = cut.size[0] * cut.size[1] <= LARGEST * shape[0] * shape[1]
         plain = is_moderate and _is_plain(image) and is_upright(image, item)
-        return Placed(os.fsencode(item.path), size, cut) if plain else None
+        return Placed(os.fsencode(item.path), size, cut, _is_ended(item.path)) if plain else None
 
 
 def _is_plain(image: Image.Image) -> bool:
     """Whether TensorFlow's decoder gives the same pixels; of a progressive file that breaks off it does not."""
     return image.format == "JPEG" and image.mode in ("RGB", "L") and "progressive" not in image.info
+
+
+def _is_ended(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-len(END_OF_IMAGE), os.SEEK_END)
+        return file.read() == END_OF_IMAGE
 
 
 def _by_tf_data(
@@ -107,7 +117,7 @@ def _by_tf_data(
         try:
             if batches is None:
                 batches = iter(_dataset([each for each in placed if each], scale, shape).batch(batch_size).prefetch(1))
-            images = next(batches).numpy()
+            images = np.asarray(memoryview(next(batches)))  # not copied, as `numpy()` would
         except tf.errors.OpError:
             yield from iterate_batches(items[done:], batch_size, load)
             return

@@ -189,6 +189,31 @@ def test_a_file_that_breaks_off_is_named_and_what_was_before_it_came(tmp_path: P
         next(batches)
 
 
+@pytest.mark.parametrize("lost", [40, 3000])  # bytes
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_file_lacks_before_its_end_marker_is_as_pillow_shows_it(tmp_path: Path, name: str, lost: int) -> None:
+    """Nobody can tell of such a file that it broke off; the last rows of it may not be decoded at all."""
+    items = [item for item in jpegs(tmp_path) if is_plain(item)]
+    for item in items[:5]:
+        assert item.path is not None
+        content = item.path.read_bytes()
+        item.path.write_bytes(content[: max(800, len(content) - lost)] + tfdata.END_OF_IMAGE)
+    assert_same(*both(items, name, (64, 64)))
+
+
+def test_rows_below_what_is_wanted_are_decoded_only_where_a_file_may_break_off(tmp_path: Path) -> None:
+    noise(400, 300).save(tmp_path / "1.jpg")
+    parts = cut_and_scale("inception")
+    assert parts is not None
+    for ending, last in ((b"", 376), (b"and more", 400)):
+        with (tmp_path / "1.jpg").open("ab") as file:
+            file.write(ending)
+        placed = tfdata._place(Item(1, tmp_path / "1.jpg"), parts[0], (64, 64))
+        assert placed is not None
+        top, _, height, _ = placed.row()[2]
+        assert top + height == last
+
+
 def test_a_file_that_is_replaced_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a larger one, after its header was read: not a part of it that is none of its own."""
     noise(60, 80).save(tmp_path / "1.jpg")
