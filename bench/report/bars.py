@@ -19,6 +19,7 @@ from bench.telemetry import Energy
 
 LABEL_WIDTH = 34
 LINE_INCHES = 0.17
+FAR_APART = 8  # times the figures of another comparison: on one scale the bars of that are hard to see
 _WHISKER: dict[str, Any] = {"colors": "#a11717", "linewidth": 1.6}
 
 
@@ -44,7 +45,7 @@ def _value(name: str) -> Callable[[Column], float | None]:
     return lambda column: column.summary.values.get(name)
 
 
-def _bounds(column: Column, bars: Bars) -> list[tuple[float, float]]:
+def _intervals(column: Column, bars: Bars) -> list[tuple[float, float]]:
     if bars.margins is not None:
         return bars.margins(column)
     return [column.summary.bounds[name] for name in bars.bounded if name in column.summary.bounds]
@@ -138,12 +139,13 @@ ENERGY = Bars(
 
 @dataclass(frozen=True)
 class _Place:
-    """Where one line of the picture goes: a heading, or a case's bar."""
+    """Where one line of the picture goes: a heading, or a case's bar, drawn in parts of so many units."""
 
     y: float
     text: str
     comparison: Comparison
     column: Column | None = None
+    unit: float = 1
 
 
 def draw_bars(comparisons: Sequence[Comparison], bars: Bars) -> Figure | None:
@@ -167,7 +169,7 @@ def _is_known(column: Column, bars: Bars) -> bool:
 
 def _places(comparisons: Sequence[Comparison], bars: Bars) -> Iterator[_Place]:
     y = 0.0
-    for comparison in comparisons:
+    for comparison, unit in zip(comparisons, _units(comparisons, bars), strict=True):
         if len(comparisons) > 1:
             heading = wrap(comparison.title, 90)
             y += 0.5 * _height(heading)
@@ -176,8 +178,21 @@ def _places(comparisons: Sequence[Comparison], bars: Bars) -> Iterator[_Place]:
         for column in comparison.columns:
             label = wrap(label_of(column, bars.of), LABEL_WIDTH)
             y += 0.5 * _height(label)
-            yield _Place(y, label, comparison, column)
+            yield _Place(y, label, comparison, column, unit)
             y += 0.5 * _height(label)
+
+
+def _units(comparisons: Sequence[Comparison], bars: Bars) -> list[float]:
+    """1 for each, or its largest figure, so that its bars are seen beside those of far larger ones."""
+    largest = [max(0, *(max(_figures(column, bars)) for column in each.columns)) for each in comparisons]
+    known = [value for value in largest if value > 0]
+    if not known or max(known) <= FAR_APART * min(known):
+        return [1.0] * len(largest)
+    return [value or 1.0 for value in largest]
+
+
+def _figures(column: Column, bars: Bars) -> tuple[float, float]:
+    return bars.length(column) or 0, bars.mark(column) or 0
 
 
 def _height(text: str) -> float:
@@ -186,9 +201,8 @@ def _height(text: str) -> float:
 
 def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
     cases = [(place, place.column) for place in places if place.column is not None]
-    figures = (figure(column) or 0 for _, column in cases for figure in (bars.length, bars.mark))
-    limit = LONGEST_WHISKER * max(*figures, 1e-12)
-    span = max(*(_end(column, bars, limit) for _, column in cases), 1e-12 * limit)
+    limit = LONGEST_WHISKER * max(1e-12, *(max(_figures(column, bars)) / place.unit for place, column in cases))
+    span = max(1e-12 * limit, *(_end(place, column, bars, limit) for place, column in cases))
     for place, column in cases:
         _draw_case(axes, place, column, bars, span, limit)
     for place in places:
@@ -198,8 +212,12 @@ def _draw(axes: Axes, places: Sequence[_Place], bars: Bars) -> None:
     axes.tick_params(axis="y", length=0, pad=7)
     longest = max(len(_text(column, place.comparison, bars)) for place, column in cases)
     axes.set_xlim(0, max(1.3, 1.06 + 0.014 * longest) * span)
-    axes.set_xlabel(bars.axis)
-    axes.grid(axis="x")
+    if all(place.unit == 1 for place in places):
+        axes.set_xlabel(bars.axis)
+        axes.grid(axis="x")
+    else:
+        axes.set_xlabel(f"{bars.axis}\n(the bars under each heading to a scale of their own)")
+        axes.set_xticks([])
     handles = list(_handles([column for _, column in cases], bars))
     if handles:
         axes.figure.legend(handles=handles, loc="outside lower right", frameon=False, ncols=2)
@@ -220,14 +238,18 @@ def _draw_case(axes: Axes, place: _Place, column: Column, bars: Bars, span: floa
             "edgecolor": "#222222",
             "linestyle": style,
         }
-        axes.barh(place.y, length, height=1.1, alpha=1.0 if style == "-" else 0.45, **look)
-    for low, high in _bounds(column, bars):
+        axes.barh(place.y, length / place.unit, height=1.1, alpha=1.0 if style == "-" else 0.45, **look)
+    for low, high in _bounds(place, column, bars):
         axes.hlines(place.y, low, min(high, limit), **_WHISKER)
         axes.vlines([end for end in (low, high) if end <= limit], place.y - 0.25, place.y + 0.25, **_WHISKER)
     if mark is not None:
-        axes.plot([mark], [place.y], **_mark_look(bars))
+        axes.plot([mark / place.unit], [place.y], **_mark_look(bars))
     text = _text(column, place.comparison, bars)
-    axes.text(_end(column, bars, limit) + 0.02 * span, place.y, text, va="center")
+    axes.text(_end(place, column, bars, limit) + 0.02 * span, place.y, text, va="center")
+
+
+def _bounds(place: _Place, column: Column, bars: Bars) -> list[tuple[float, float]]:
+    return [(low / place.unit, high / place.unit) for low, high in _intervals(column, bars)]
 
 
 def _text(column: Column, comparison: Comparison, bars: Bars) -> str:
@@ -236,14 +258,14 @@ def _text(column: Column, comparison: Comparison, bars: Bars) -> str:
     return text.removesuffix(f" / {NO_VALUE}") + bars.remark(column, comparison)
 
 
-def _end(column: Column, bars: Bars, limit: float) -> float:
+def _end(place: _Place, column: Column, bars: Bars, limit: float) -> float:
     """Where all that is drawn for a case ends; a whisker that is cut off at the limit has no cap."""
-    ends = [min(high, limit) for _, high in _bounds(column, bars)]
-    return max(bars.length(column) or 0, bars.mark(column) or 0, *ends)
+    ends = [min(high, limit) for _, high in _bounds(place, column, bars)]
+    return max(max(_figures(column, bars)) / place.unit, *ends, 0)
 
 
 def _handles(columns: Sequence[Column], bars: Bars) -> Iterator[Line2D]:
-    if any(_bounds(column, bars) for column in columns):
+    if any(_intervals(column, bars) for column in columns):
         look: dict[str, Any] = {"color": _WHISKER["colors"], "linewidth": _WHISKER["linewidth"]}
         yield Line2D([], [], label=bars.margin_text or interval_text(columns), **look)
     if any(bars.mark(column) is not None for column in columns):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from PIL import Image
 
@@ -18,6 +19,7 @@ from bench.record import Accuracy, Failure, Record, Throughput
 from bench.report.bars import ACCURACY, ENERGY, LATENCY, THROUGHPUT, Bars, draw_bars
 from bench.report.comparison import compare_cases
 from bench.report.curves import draw_distribution, draw_trade_off
+from bench.report.figures import significant
 from bench.report.filenames import TIMELINE, case_files, comparison_files
 from bench.report.plots import plots
 from bench.report.scaling import batch_size_drawings
@@ -187,6 +189,23 @@ def test_a_whisker_without_end_does_not_flatten_the_bars() -> None:
     longest = max(times.mean(), 11.0)
     assert all(right <= 1.5 * longest for _, right in whiskers(figure))
     assert figure.axes[0].get_xlim()[1] < 2 * longest
+
+
+@pytest.mark.parametrize(("times", "is_near"), [(2, True), (300, False)])
+def test_bars_of_one_model_are_seen_beside_those_of_a_far_slower_one(times: int, is_near: bool) -> None:
+    records = [
+        make_record(case=make_case(precision, batch_size=size), latency=make_samples([factor * milliseconds] * 10))
+        for size, factor in ((1, 1), (8, times))
+        for precision, milliseconds in (("native", 10), ("FP16", 5))
+    ]
+    figure = draw_bars(compare_cases(records), LATENCY)
+    assert figure is not None
+    widths = [bar.get_width() for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
+    assert widths == pytest.approx([10, 5, 10 * times, 5 * times] if is_near else [1, 0.5, 1, 0.5])
+    assert bool(len(figure.axes[0].get_xticks())) == is_near
+    shown = texts(figure)
+    assert any("scale of their own" in text for text in shown) != is_near
+    assert significant(5.0 * times) in shown
 
 
 def test_the_trade_off_has_whiskers_both_ways() -> None:
