@@ -34,7 +34,7 @@ class BoxMap:
 
     def __init__(self, signature: Signature, annotation_path: str, class_offset: int, preprocess: str = "raw") -> None:
         self._names = detection_outputs(signature)
-        self._truth = _load_truth(annotation_path)
+        self._truth, self._without_area = _load_truth(annotation_path)
         self._offset = class_offset
         self._letterbox = preprocess == "letterbox"
         self._seen: list[int] = []
@@ -74,6 +74,9 @@ class BoxMap:
         resampled = _evaluate(evaluation, len(self._seen))
         figures = zip(STATISTICS, map(float, evaluation.stats), strict=True)
         known = {name: value for name, value in figures if value >= 0}  # -1: no object of that size at all
+        if self._without_area:
+            told = f"{self._without_area} annotations have no area"
+            notes += (f"{told}: their boxes' tells small, medium and large apart, which is more than an outline's",)
         if "map" not in known:
             notes += ("the images have no object but what is annotated as a crowd: there is no mAP",)
         return Accuracy(
@@ -141,19 +144,21 @@ def unboxed(boxes: Any, size: tuple[int, int], shape: tuple[int, int]) -> Any:
     return np.clip((boxes * (shape * 2) - (top, left, top, left)) / (height, width, height, width), 0, 1)
 
 
-def _load_truth(path: str) -> Any:
-    truth = COCO()
+def _load_truth(path: str) -> tuple[Any, int]:
+    """The annotations, and how many of them have no area of their own: it is then that of the box."""
+    truth, without_area = COCO(), 0
     truth.dataset = read_annotations(path)
     truth.dataset.setdefault("info", {})  # loadRes copies it
     try:
         for number, annotation in enumerate(truth.dataset["annotations"], start=1):
             annotation["id"] = number  # pycocotools takes the id 0 of a match for none
             annotation.setdefault("iscrowd", 0)
+            without_area += "area" not in annotation
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         truth.createIndex()
     except (KeyError, TypeError, IndexError) as error:
         raise DataError(f"{path}: an annotation has no usable {error}") from error
-    return truth
+    return truth, without_area
 
 
 def _rows(image_id: int, boxes: Any, scores: Any, classes: Any, height: int, width: int) -> Any:

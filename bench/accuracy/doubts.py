@@ -28,6 +28,8 @@ def doubts_of_classes(best: Any, scores: Any, labels: Any) -> Iterator[str]:
 
 def doubts_of_boxes(rows: Any, unsound: int, truth: Any) -> Iterator[str]:
     """Of detections, as COCO.loadRes takes them, and so many that are no numbers, against the annotations of a COCO."""
+    if not unsound and not len(rows):
+        yield "there is no detection in any image: a score_threshold, or what the model is fed, may be wrong"
     if unsound:
         every = unsound + len(rows)
         yield f"{unsound} of {every} detections hold NaN or infinity: they are left out, as if nothing had been found"

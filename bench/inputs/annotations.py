@@ -87,11 +87,19 @@ def check_annotations(path: str) -> None:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise DataError(f"{path}: {place}: {json.dumps(first['input'])[:80]}: {first['msg']}") from error
+    _refuse_shares(data, path)
     _refuse_corners(data, path)
     for key in ("images", "categories"):
         (most, times), *_ = Counter(each["id"] for each in data[key]).most_common(1) or [(None, 0)]
         if times > 1:
             raise DataError(f"{path}: {key}: id {most} is there {times} times")
+
+
+def _refuse_shares(data: dict[str, Any], path: str) -> None:
+    """An error where all boxes lie in the first pixel: they are shares of the picture's width and height."""
+    if all(max(x + w, y + h) <= 1 for x, y, w, h in (each["bbox"] for each in data["annotations"])):
+        told = f"all {len(data['annotations'])} boxes lie in their picture's first pixel"
+        raise DataError(f"{path}: annotations: {told}: COCO's are in pixels; multiply by width and height, as area")
 
 
 def _refuse_corners(data: dict[str, Any], path: str) -> None:

@@ -56,7 +56,9 @@ def check_data(
         check_annotations(dataset.annotation_path or "")
     items = list_items(dataset, num_images)
     if dataset.labels_path is not None:
-        _refuse_repetition(items, dataset.labels_path)
+        _refuse_repetition(items, f"{dataset.labels_path}: lines")
+    if dataset.format == "coco":
+        _refuse_repetition(items, f"{dataset.annotation_path}: images: ids")
     left_out = _problems(items)
     if len(left_out) > max_corrupt or len(left_out) == len(items):
         raise DataError(_told(left_out, len(items), max_corrupt))
@@ -78,14 +80,14 @@ def check_preprocessing(name: str) -> None:
         own_function(name)
 
 
-def _refuse_repetition(items: Sequence[Item], listed_in: str) -> None:
+def _refuse_repetition(items: Sequence[Item], places: str) -> None:
     """An error if a file is listed twice, which would count it twice: right and wrong, where the labels differ."""
     first: dict[str, Item] = {}
     for item in items:
         other = first.setdefault(os.path.normpath(item.path or ""), item)
         if other is item:
             continue
-        lines = f"{listed_in}: lines {other.id} and {item.id} are of one image, {item.place}"
+        lines = f"{places} {other.id} and {item.id} are of one image, {item.place}"
         if other.label != item.label:
             raise DataError(f"{lines}, and their labels differ: remove the wrong one")
         raise DataError(f"{lines}, which would count twice: remove one of them")

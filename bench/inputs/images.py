@@ -40,10 +40,13 @@ def decoding(item: Item) -> Iterator[None]:
 
 
 def open_picture(item: Item) -> Image.Image:
-    """Its file as Pillow opens it, not yet decoded."""
-    if item.path is None or item.span is None:
-        return Image.open(item.path or "")
-    return Image.open(io.BytesIO(item.content()))
+    """Its file as Pillow opens it, not yet decoded; a ValueError where its values may mean anything."""
+    source = item.path or "" if item.path is None or item.span is None else io.BytesIO(item.content())
+    image = Image.open(source)
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        image.close()
+        raise ValueError("it has 32 bits a channel, and nobody knows which values are black and white: save 8 or 16")
+    return image
 
 
 def read_picture(item: Item) -> Image.Image:
@@ -89,6 +92,6 @@ def _rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB":
         image.load()  # not converted, which would copy it
         return image
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):  # of 16 bits, whatever Pillow calls it
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")

@@ -10,6 +10,7 @@ from bench.case import Dataset
 from bench.errors import DataError
 
 Channels: TypeAlias = "tuple[float, float, float]"
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Item:
         with self.path.open("rb") as file:
             file.seek(self.span[0])
             return file.read(self.span[1] - self.span[0])
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file in a folder of images is one, by its name; lists and annotations may name any."""
+    return path.suffix.lower() in SUFFIXES
 
 
 def label_from(number: int, dataset: Dataset, where: str) -> int:

@@ -11,11 +11,9 @@ from pathlib import Path
 from bench.case import Dataset
 from bench.errors import DataError
 from bench.inputs.annotations import read_annotations, sizes_by_id
-from bench.inputs.item import Item
+from bench.inputs.item import Item, is_image
 from bench.inputs.labelled import folder_items, label_items, table_items
 from bench.inputs.tfrecords import record_items
-
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def list_items(dataset: Dataset, limit: int | None) -> tuple[Item, ...]:
@@ -55,7 +53,7 @@ def _coco(dataset: Dataset) -> Iterator[Item]:
 
 
 def _images(dataset: Dataset) -> Iterator[Item]:
-    files = sorted(f for f in Path(dataset.images_dir or "").iterdir() if f.suffix.lower() in SUFFIXES)
+    files = sorted(filter(is_image, Path(dataset.images_dir or "").iterdir()))
     return (Item(number, file) for number, file in enumerate(files))
 
 

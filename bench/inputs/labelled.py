@@ -8,12 +8,11 @@ from pathlib import Path
 
 from bench.case import Dataset
 from bench.errors import DataError
-from bench.inputs.item import Item, label_from
+from bench.inputs.item import Item, is_image, label_from
 
 PATH_COLUMNS = ("path", "file_name", "filename", "file", "image")
 LABEL_COLUMNS = ("label", "class", "class_id")
 DIGITS = 18  # of the largest label
-SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def label_items(dataset: Dataset) -> Iterator[Item]:
@@ -61,7 +60,7 @@ def folder_items(dataset: Dataset) -> Iterator[Item]:
         raise DataError(f"{home}: no folders in it; class_folders is for a folder for each class")
     number = 0
     for folder in folders:
-        for file in sorted(f for f in folder.iterdir() if f.suffix.lower() in SUFFIXES):
+        for file in sorted(filter(is_image, folder.iterdir())):
             yield Item(number, file, classes[folder.name])
             number += 1
 
@@ -106,12 +105,14 @@ def _classes(dataset: Dataset) -> Mapping[str, int]:
 
 def _column(path: Path, columns: object, known: tuple[str, ...]) -> str:
     there = [str(column) for column in columns] if isinstance(columns, list | tuple) else []
-    found = next((column for name in known for column in there if column.strip().lower() == name), None)
-    if found is None:
+    found = [column for name in known for column in there if column.strip().lower() == name]
+    if not found:
         raise DataError(
             f"{path}: the first row names no column {' or '.join(known)}; it is {', '.join(there) or 'empty'}"
         )
-    return found
+    if len(found) > 1:
+        raise DataError(f"{path}: the first row names {' and '.join(found)}: rename those that are not meant")
+    return found[0]
 
 
 def _is_label(text: str) -> bool:
@@ -122,11 +123,19 @@ def _is_label(text: str) -> bool:
 def _label(label: str, classes: Mapping[str, int], dataset: Dataset, where: str) -> int:
     if label in classes:
         return classes[label]
-    if _is_label(label):
+    if _is_label(label) and not any(name.isdecimal() for name in classes):
         return label_from(int(label), dataset, where)
     known = (
-        f"no class of {dataset.classes_path}"
+        f"no class of {dataset.classes_path}{_numbers_of(classes)}"
         if classes
         else "no whole number from 0 on; classes_path can list classes by name"
     )
     raise DataError(f"{where}: the label {label!r} is {known}")
+
+
+def _numbers_of(classes: Mapping[str, int]) -> str:
+    """Where classes are named by numbers: which these are, and what else a number could mean."""
+    numbers = [int(name) for name in classes if name.isdecimal()]
+    if not numbers:
+        return ""
+    return f", which numbers them {min(numbers)} to {max(numbers)}; without it, labels are numbers from first_label on"

@@ -109,8 +109,8 @@ def _check_options(name: str, function: Callable[..., Any], options: Mapping[str
 
 
 def _check_values(name: str, function: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Of a postprocess of ours, whose types are known."""
-    types = get_type_hints(function)
+    """Of a postprocess of ours, whose types and ranges are known."""
+    types = get_type_hints(function, include_extras=True)
     for key, value in options.items():
         try:
             TypeAdapter(types[key]).validate_python(value, strict=True)

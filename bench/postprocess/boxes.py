@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field
 
 from bench.backends.base import Array, Arrays
 
 Shape = tuple[int, int]  # height, width
+Threshold = Annotated[float, Field(ge=0, lt=1)]  # of a score, which is above it
+Overlap = Annotated[float, Field(ge=0, le=1)]  # intersection over union, of which more is suppressed
+Count = Annotated[int, Field(ge=1)]
 
 
 def to_relative(boxes: Array, box_format: str, image_shape: Shape) -> Array:

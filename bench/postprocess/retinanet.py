@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.backends.base import Array, Arrays
 from bench.errors import ModelError
-from bench.postprocess.boxes import Shape, best_of, packed, to_relative
+from bench.postprocess.boxes import Count, Overlap, Shape, Threshold, best_of, packed, to_relative
 from bench.postprocess.raw import listed, of_three_dimensions
 
 LONGEST = float(np.log(1000 / 16))  # of a predicted logarithm of a size, as in the authors' own code
@@ -19,10 +19,10 @@ LONGEST = float(np.log(1000 / 16))  # of a predicted logarithm of a size, as in 
 def retinanet(
     outputs: Arrays,
     image_shape: Shape,
-    score_threshold: float = 0.05,
-    iou_threshold: float = 0.5,
-    max_detections: int = 100,
-    candidates: int = 5_000,
+    score_threshold: Threshold = 0.05,
+    iou_threshold: Overlap = 0.5,
+    max_detections: Count = 100,
+    candidates: Count = 5_000,
     strides: Sequence[int] = (8, 16, 32, 64, 128),
     sizes: Sequence[float] = (32, 64, 128, 256, 512),
     scales: Sequence[float] = (1.0, 2 ** (1 / 3), 2 ** (2 / 3)),

@@ -5,17 +5,17 @@ from __future__ import annotations
 from bench.backends.base import Array, Arrays
 from bench.case import BoxFormat
 from bench.errors import ModelError
-from bench.postprocess.boxes import Shape, best_of, packed, to_relative
+from bench.postprocess.boxes import Count, Overlap, Shape, Threshold, best_of, packed, to_relative
 from bench.postprocess.raw import listed, of_three_dimensions
 
 
 def yolov5(
     outputs: Arrays,
     image_shape: Shape,
-    score_threshold: float = 0.001,
-    iou_threshold: float = 0.6,
-    max_detections: int = 300,
-    candidates: int = 30_000,
+    score_threshold: Threshold = 0.001,
+    iou_threshold: Overlap = 0.6,
+    max_detections: Count = 300,
+    candidates: Count = 30_000,
     boxes: BoxFormat = "cxcywh_pixels",
     output: str | None = None,
 ) -> Arrays:
@@ -35,10 +35,10 @@ def yolov5(
 def yolov8(
     outputs: Arrays,
     image_shape: Shape,
-    score_threshold: float = 0.001,
-    iou_threshold: float = 0.7,
-    max_detections: int = 300,
-    candidates: int = 30_000,
+    score_threshold: Threshold = 0.001,
+    iou_threshold: Overlap = 0.7,
+    max_detections: Count = 300,
+    candidates: Count = 30_000,
     boxes: BoxFormat = "cxcywh_pixels",
     output: str | None = None,
 ) -> Arrays:

@@ -183,9 +183,7 @@ class OptimizationSection(Section):
         "times both and keeps the faster. Ours.",
     )
     calib_dataset: str | None = Field(None, description="INT8: a dataset's name. Default: the dataset card's.")
-    calib_images_dir: str | None = Field(
-        None, description="INT8: a folder of JPEG or PNG images, used in sorted order."
-    )
+    calib_images_dir: str | None = Field(None, description="INT8: a folder of images, used in sorted order.")
     num_calib_images: Positive | None = Field(
         None, description="INT8: use so many, drawn with benchmark_config.seed. Default: all."
     )

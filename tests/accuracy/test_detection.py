@@ -204,6 +204,8 @@ def test_no_detection_at_all_is_a_map_of_zero(tmp_path: Path) -> None:
         metric.add(batch([image], 1), as_outputs([(image, [])]))
     result = metric.result()
     assert (result.metrics, result.num_images) == (dict.fromkeys(STATISTICS, 0.0), 12)
+    (note,) = result.notes
+    assert note.startswith("there is no detection in any image: a score_threshold")
 
 
 def test_no_detection_is_judged_as_one_false_detection_is(tmp_path: Path) -> None:
@@ -227,7 +229,10 @@ def test_a_missing_area_is_the_boxs_and_a_missing_crowd_flag_is_none(tmp_path: P
     truth = make_truth()
     bare = [{k: v for k, v in a.items() if k not in ("area", "iscrowd")} for a in truth["annotations"]]
     whole = evaluate(truth, tmp_path)
-    assert evaluate({**truth, "annotations": bare}, tmp_path) == whole
+    found = evaluate({**truth, "annotations": bare}, tmp_path)
+    assert found.model_copy(update={"notes": ()}) == whole and whole.notes == ()
+    (note,) = found.notes
+    assert note.startswith(f"{len(bare)} annotations have no area: their boxes' tells small, medium and large apart")
     assert {"map_small", "map_medium", "map_large"} & set(whole.metrics)
 
 

@@ -212,6 +212,29 @@ def boxed(*boxes: list[float]) -> dict[str, Any]:
     return {**WHOLE, "annotations": [{"image_id": 5, "category_id": 1, "bbox": box} for box in boxes]}
 
 
+def test_boxes_given_as_shares_of_their_picture_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "instances.json"
+    shares: list[list[float]] = [[0.1, 0.1, 0.4, 0.5], [0, 0, 1, 1]]
+    file.write_text(json.dumps(boxed(*shares)), encoding="utf-8")
+    told = f"{file}: annotations: all 2 boxes lie in their picture's first pixel: COCO's are in pixels"
+    with pytest.raises(DataError, match=re.escape(told)):
+        check_annotations(str(file))
+    file.write_text(json.dumps(boxed(*shares, [0, 0, 2, 1])), encoding="utf-8")
+    check_annotations(str(file))
+
+
+def test_an_image_that_annotations_list_under_two_ids_is_refused(tmp_path: Path) -> None:
+    folder_of(tmp_path / "val", 0, 2)
+    file = tmp_path / "instances.json"
+    again = {**WHOLE["images"][0], "id": 9}
+    file.write_text(json.dumps({**WHOLE, "images": [*WHOLE["images"], again]}), encoding="utf-8")
+    data = Dataset(name="val", format="coco", images_dir=str(tmp_path / "val"), annotation_path=str(file))
+    told = f"{file}: images: ids {WHOLE['images'][0]['id']} and 9 are of one image, "
+    with pytest.raises(DataError, match=re.escape(told)):
+        check_data(data, None, None, None)
+    assert check_data(data, 1, None, None).count == 1
+
+
 def test_boxes_given_as_two_corners_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "instances.json"
     corners: list[list[float]] = [[1, 1, 4, 4], [8, 8, 15, 15], [2, 9, 9, 16], [10, 3, 16, 12], [9, 9, 12, 12]]

@@ -12,7 +12,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from bench.backends.base import Array
+from bench.case import Dataset
 from bench.errors import DataError
+from bench.inputs.check import check_data
 from bench.inputs.images import load_image, random_pixels, read_picture
 from bench.inputs.item import Item
 
@@ -100,6 +102,27 @@ def test_sixteen_bits_become_their_upper_eight(tmp_path: Path) -> None:
     path = tmp_path / "deep.png"
     Image.fromarray(np.array([[0, 256, 65535]], np.uint16)).save(path)
     assert read_pixels(path, None)[0, :, 0].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_which_nobody_knows_the_range_are_refused(tmp_path: Path, mode: str) -> None:
+    """Pillow would cut them off at 255."""
+    path = tmp_path / "deep.tif"
+    Image.new(mode, (5, 4), 70_000).save(path)
+    with pytest.raises(DataError, match=rf"{path}: cannot be decoded: it has 32 bits a channel"):
+        read_pixels(path, None)
+    dataset = Dataset(name="own", format="images", images_dir=str(tmp_path))
+    with pytest.raises(DataError, match=rf"{path}: cannot be decoded: it has 32 bits a channel"):
+        check_data(dataset, None, None, None)
+
+
+@pytest.mark.parametrize("suffix", ["bmp", "gif", "tif", "webp"])
+def test_other_formats_in_a_folder_are_read(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"picture.{suffix}"
+    noise(16, 24).save(path, lossless=True)
+    assert check_data(Dataset(name="own", format="images", images_dir=str(tmp_path)), None, None, None).count == 1
+    difference = read_pixels(path, None).astype(int) - np.asarray(noise(16, 24))
+    assert abs(difference).mean() < (20 if suffix == "gif" else 1)
 
 
 def test_an_inverted_cmyk_jpeg_as_photoshop_writes_it_has_its_colours(tmp_path: Path) -> None:

@@ -96,11 +96,11 @@ def test_a_dataset_that_is_not_there_is_named(dataset: Dataset) -> None:
 
 
 def test_a_folder_lists_its_images_by_name_and_nothing_else(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "c.jpeg", "notes.txt", "d.json"):
+    for name in ("b.PNG", "a.jpg", "c.jpeg", "notes.txt", "d.json", "e.webp", "f.BMP", "Thumbs.db"):
         (tmp_path / name).touch()
     items = list_items(Dataset(name="own", format="images", images_dir=str(tmp_path)), None)
-    assert [item.path.name for item in items if item.path] == ["a.jpg", "b.PNG", "c.jpeg"]
-    assert [(item.id, item.label) for item in items] == [(0, None), (1, None), (2, None)]
+    assert [item.path.name for item in items if item.path] == ["a.jpg", "b.PNG", "c.jpeg", "e.webp", "f.BMP"]
+    assert [(item.id, item.label) for item in items] == [(number, None) for number in range(5)]
 
 
 def test_a_folder_of_folders_is_told_what_they_are_for(tmp_path: Path) -> None:

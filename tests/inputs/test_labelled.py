@@ -100,6 +100,20 @@ def test_a_list_of_classes_may_number_its_lines(tmp_path: Path, first: int) -> N
         list_items(listed, None)
 
 
+def test_numbers_that_a_numbered_list_of_classes_lacks_are_no_labels(tmp_path: Path) -> None:
+    """Counted otherwise than the list is, they would be mixed with its own."""
+    (tmp_path / "classes.txt").write_text("1 circle\n2 square\n", encoding="utf-8")
+    dataset = Dataset(
+        name="c", format="csv", labels_path=str(tmp_path / "l.csv"), classes_path=str(tmp_path / "classes.txt")
+    )
+    (tmp_path / "l.csv").write_text("path,label\na.jpg,1\nb.jpg,square\n", encoding="utf-8")
+    assert [item.label for item in list_items(dataset, None)] == [0, 1]
+    (tmp_path / "l.csv").write_text("path,label\na.jpg,1\nb.jpg,0\n", encoding="utf-8")
+    told = r"l\.csv:3: the label '0' is no class of .*classes\.txt, which numbers them 1 to 2; without it, labels are"
+    with pytest.raises(DataError, match=told):
+        list_items(dataset, None)
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -111,6 +125,9 @@ def test_a_list_of_classes_may_number_its_lines(tmp_path: Path, first: int) -> N
             r"labels\.csv: cannot be read as a table in UTF-8: field larger than field limit",
         ),
         (f"path,label\na.jpg,{'9' * 5000}\n", r"labels\.csv:2: the label '9+' is no whole number"),
+        ("path,class_id,label\na.jpg,1,2\n", "names label and class_id: rename those that are not meant"),
+        ("path,file,label\na.jpg,a.jpg,2\n", "names path and file: rename those that are not meant"),
+        ("path,label,label\na.jpg,1,2\n", "names label and label: rename"),
         ("path,label\na.jpg,\n", r"labels\.csv:2: a row needs a path and a label"),
         ("path,label\na.jpg,1\nb.jpg,0\n", r"labels\.csv:3: label 0, and labels begin at 1: see first_label"),
     ],

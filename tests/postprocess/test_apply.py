@@ -122,6 +122,11 @@ BAD = {
     "a format that is none": (
         "", r"postprocess_options.boxes: \"polar\": Input should be 'yxyx', 'xyxy'", "yolov8", {"boxes": "polar"},
     ),
+    "a threshold in percent": (
+        "", "postprocess_options.score_threshold: 25: .* less than 1", "yolov8", {"score_threshold": 25},
+    ),
+    "an overlap below none": ("", "postprocess_options.iou_threshold: -0.5: ", "retinanet", {"iou_threshold": -0.5}),
+    "no detections at all": ("", "postprocess_options.max_detections: 0: ", "yolov5", {"max_detections": 0}),
     "a number in words": ("", "postprocess_options.iou_threshold: \"half\": ", "yolov5", {"iou_threshold": "half"}),
     "an order that is none": ("", "postprocess_options.order: \"zx\": ", "retinanet", {"order": "zx"}),
     "a list of words": ("", "postprocess_options.strides: ", "retinanet", {"strides": ["8"]}),
