@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, Field
 
@@ -33,6 +33,25 @@ class Edits(Part):
     quantize_weights: bool = False
     nms_score_threshold: float | None = None
     resizer_shape: tuple[int, int] | None = None  # height, width
+
+
+class Tensor(Part):
+    """An input or an output."""
+
+    name: str = Field(description="In the SavedModel's signature; of a frozen graph or checkpoint, in the graph.")
+    shape: tuple[Annotated[int, Field(ge=1)] | None, ...] = Field(
+        description="With the batch first; null where a dimension is not fixed."
+    )
+    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool", "string"] = "float32"
+
+
+class Declared(Part):
+    """What a card says of a trained model's tensors."""
+
+    card: str  # its file
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    names: Literal["signature", "graph", "other"]  # whose they are: in a graph, a signature's come from them
 
 
 class PublishedAccuracy(Part):
@@ -67,6 +86,7 @@ class Model(Part):
     postprocess: str | None = None  # a name, or package.module:function
     postprocess_options: dict[str, Any] = {}  # its keyword arguments
     published: PublishedAccuracy | None = None
+    declared: Declared | None = None
 
     @property
     def is_used_as_it_lies(self) -> bool:

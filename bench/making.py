@@ -29,7 +29,7 @@ def saved_model(case: Case) -> Made:
     if case.optimization.backend == "null" or (model.is_used_as_it_lies and model.frozen_path is None):
         return Path(model.path or ""), None
     request = {
-        "model": model.model_dump(mode="json"),
+        "model": model.model_dump(mode="json", exclude={"declared"}),
         "image_shape": case.image_shape or model.image_shape,
         "seed": case.seed,
         "cache": str(cache_dir() / "models"),

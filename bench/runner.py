@@ -20,6 +20,7 @@ from bench.backends.base import PROFILE, Backend, Preparation, Session, Signatur
 from bench.blocks import Turn
 from bench.case import LABELLED, Case
 from bench.conversion import Conversion
+from bench.declared import refuse_another
 from bench.environment import collect
 from bench.errors import ConfigError, ConversionError, ModelError
 from bench.functions import load_function
@@ -128,6 +129,8 @@ def _prepare(
     if edits is not None:
         report.part("edits", edits)
     signature = backend.signature(case, model_dir)
+    if case.optimization.backend != "null":  # which looks at no model
+        refuse_another(case.model, signature, case.model.path)
     _check_inputs(case, signature, model_dir)
     first = next(evaluated_batches(case, signature, case.batch_size))
     sample = feed(first, signature, case.seed)

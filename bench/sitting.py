@@ -32,7 +32,7 @@ MAY_CHANGE = frozenset(
 OF_A_MACHINE = frozenset(
     {"path", "frozen_path", "images_dir", "annotation_path", "labels_path", "classes_path", "pattern", "output_path"}
     | {"calibration_tables", "scratch_dir", "artifacts_dir", "load_dir", "phase_timeout_s", "display_every"}
-    | {"published", "num_images", "left_out"}  # the last two are found when the data is checked
+    | {"published", "declared", "num_images", "left_out"}  # the last two are found when the data is checked
 )  # of a case: what may differ where the same is measured
 OF_A_CASE = (".json", ".log", ".load", ".profile", ".md", ".html")  # what its files' names end with
 SHOWN = 8  # differences named in an error

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.case import Edits, Model, Task
+from bench.case import Declared, Edits, Model, Task
 from bench.catalog.cards import ModelCard
 from bench.catalog.find import FORMATS, Found, find_model, saved_model_in
 from bench.catalog.lookup import model_file, read_card, shown
@@ -24,6 +24,8 @@ Resolved = tuple[Model, str | None, tuple[int, int] | None]  # with its default 
 
 # The category ids of COCO that are used, of 1 to 90.
 COCO80 = tuple(n for n in range(1, 91) if n not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
+
+GRAPHS = ("frozen_graph", "checkpoint")  # formats whose inputs and outputs are named
 
 # Each way to name a model of one's own, with the keys that say more about it.
 OWN: dict[str, tuple[str, ...]] = {
@@ -93,7 +95,7 @@ def _of_card(section: ModelSection) -> Resolved:
         postprocess=card.postprocess,
         postprocess_options=card.postprocess_options,
         published=published_accuracy(card.published, card.dataset),
-        **(_architecture(card) if found is None else weights_of(card, found)),
+        **(_architecture(card) if found is None else weights_of(card, found, file)),
     )
     return model, card.dataset, card.image_shape
 
@@ -108,13 +110,27 @@ def _architecture(card: ModelCard) -> dict[str, Any]:
     return {"keras_application": source.keras_application, "arguments": source.arguments, "random_weights": True}
 
 
-def weights_of(card: ModelCard, found: Found) -> dict[str, Any]:
-    """Where the trained model is; a graph's inputs and outputs are those of the card."""
+def weights_of(card: ModelCard, found: Found, file: Path) -> dict[str, Any]:
+    """Where the trained model is, and the inputs and outputs that the card in `file` says; a graph is cut at these."""
     fields: dict[str, Any] = {"path": shown(found.path), "format": found.format}
-    if found.format in ("frozen_graph", "checkpoint"):
+    if card.inputs or card.outputs:
+        said = {"inputs": card.inputs, "outputs": card.outputs, "names": _names_of(card, found)}
+        fields["declared"] = Declared(card=shown(file), **said)
+    if found.format in GRAPHS:
         fields["input_names"] = tuple(tensor.name for tensor in card.inputs)
         fields["output_names"] = tuple(tensor.name for tensor in card.outputs)
     return fields
+
+
+def _names_of(card: ModelCard, found: Found) -> Literal["signature", "graph", "other"]:
+    """Whose names the card's tensors have, in a model that need not be of the card's own format.
+
+    A SavedModel in the place of a graph or an architecture has names of its own, and so has what Keras's versions make.
+    """
+    if found.format in GRAPHS:
+        return "graph"
+    is_own = card.is_trained and card.source.format == found.format == "saved_model"
+    return "signature" if is_own else "other"
 
 
 def model_of_file(path: Path, key: str) -> Model:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 
-from bench.catalog.cards import ModelCard, Published, Source, Tensor
+from bench.case import Tensor
+from bench.catalog.cards import ModelCard, Published, Source
 from bench.catalog.lookup import model_card, names
 from bench.schema import table
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from bench.case import BoxFormat, ModelFormat, Task
+from bench.case import BoxFormat, ModelFormat, Task, Tensor
 from bench.catalog.address import Sha256, Url
 from bench.part import Part
 from bench.sections.base import Shape
@@ -18,14 +18,6 @@ from bench.sections.config import ClassMap, Preprocess
 
 Size = Annotated[int, Field(ge=1)] | None
 Share = Annotated[float, Field(ge=0, le=1)] | None
-
-
-class Tensor(Part):
-    """An input or an output."""
-
-    name: str = Field(description="In the SavedModel's signature; of a frozen graph or checkpoint, in the graph.")
-    shape: tuple[Size, ...] = Field(description="With the batch first; null where a dimension is not fixed.")
-    dtype: Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool", "string"] = "float32"
 
 
 class Source(Part):

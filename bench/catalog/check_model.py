@@ -14,9 +14,10 @@ from bench.accuracy.outputs import detection_outputs, score_output
 from bench.backends.availability import tensorflow_folder
 from bench.backends.base import Signature, TensorSpec
 from bench.case import Model, ModelFormat, Task
-from bench.catalog.cards import ModelCard, Tensor
+from bench.catalog.cards import ModelCard
 from bench.catalog.find import Found, find_model, saved_model_in
 from bench.catalog.lookup import dataset_card, model_file, read_card, shown
+from bench.declared import disagreements, kind_of
 from bench.doctor.ask import WITHOUT_GPU, Answers, ask, of_what_is_made
 from bench.errors import BenchError, CatalogError, ModelError
 from bench.functions import is_function
@@ -110,7 +111,7 @@ def _check_card(path: Path, output_dir: str) -> Iterator[Line]:
         yield Line(f"its architecture, {card.source.keras_application}, is built with random weights{shape}")
         return
     yield Line(f"the model is here: {shown(found.path)}")
-    yield from _held_against(card, found)
+    yield from _held_against(card, found, path)
 
 
 def _mistakes(card: ModelCard) -> Iterator[tuple[str, str]]:
@@ -153,13 +154,13 @@ LOOKS: Mapping[str, Callable[[ModelCard], None]] = {
 }
 
 
-def _held_against(card: ModelCard, found: Found) -> Iterator[Line]:
+def _held_against(card: ModelCard, found: Found, path: Path) -> Iterator[Line]:
     """The card's tensors beside the model's."""
     is_other = found.format != "saved_model"
-    other = Model(name=card.name, task=card.task, **weights_of(card, found)) if is_other else None
-    signature = read_signature(found.path, other)
-    for said, there, what in ((card.inputs, signature.inputs, "input"), (card.outputs, signature.outputs, "output")):
-        yield from (_differs(tensor, there, what) for tensor in said if not _agrees(tensor, there))
+    model = Model(name=card.name, task=card.task, **weights_of(card, found, path))
+    signature = read_signature(found.path, model if is_other else None)
+    if model.declared is not None:
+        yield from (Line(text, is_problem=True) for text in disagreements(model.declared, signature))
     yield from (Line(text, is_problem=True) for text in _misfits(card, signature))
     if card.postprocess is None:
         yield from _uses(signature, (card.task,), is_function(card.preprocess))
@@ -184,23 +185,6 @@ def _misfits(card: ModelCard, signature: Signature) -> Iterator[str]:
                 yield f"class_offset: {card.class_offset}, and the model has {classes} classes"
 
 
-def _agrees(tensor: Tensor, specs: tuple[TensorSpec, ...]) -> bool:
-    return any(
-        spec.name == tensor.name
-        and spec.dtype == np.dtype(tensor.dtype if tensor.dtype != "string" else object)
-        and (not spec.shape or len(spec.shape) == len(tensor.shape))
-        and all(None in pair or pair[0] == pair[1] for pair in zip(spec.shape, tensor.shape, strict=False))
-        for spec in specs
-    )
-
-
-def _differs(tensor: Tensor, specs: tuple[TensorSpec, ...], what: str) -> Line:
-    there = "; ".join(f"{spec.name} {_kind(spec)} {list(spec.shape)}" for spec in specs)
-    return Line(
-        f"{what} {tensor.name} {tensor.dtype} {list(tensor.shape)} of the card is not the model's: {there}", True
-    )
-
-
 def _why_no_pictures(spec: TensorSpec, by_own_function: bool) -> str | None:
     """Why an input takes no pictures; None where it does."""
     if is_channels_first(spec):
@@ -212,13 +196,9 @@ def _why_no_pictures(spec: TensorSpec, by_own_function: bool) -> str | None:
     return f"pictures are fed as numbers [batch, height, width, 3]{more}"
 
 
-def _kind(spec: TensorSpec) -> str:
-    return "string" if spec.dtype.kind == "O" else str(spec.dtype)
-
-
 def _tensors(signature: Signature) -> Iterator[str]:
     for what, specs in (("input", signature.inputs), ("output", signature.outputs)):
-        yield from (f"{what} {spec.name} {_kind(spec)} {list(spec.shape)}" for spec in specs)
+        yield from (f"{what} {spec.name} {kind_of(spec)} {list(spec.shape)}" for spec in specs)
 
 
 def _uses(
@@ -230,7 +210,7 @@ def _uses(
         return
     only = seen.inputs[0]
     if why := _why_no_pictures(only, by_own_function):
-        yield Line(f"its input {only.name} is {_kind(only)} {list(only.shape)}, and {why}", is_problem=True)
+        yield Line(f"its input {only.name} is {kind_of(only)} {list(only.shape)}, and {why}", is_problem=True)
         return
     refusals = []
     for task in tasks:

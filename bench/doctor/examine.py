@@ -20,8 +20,9 @@ from bench.backends.availability import (
     tensorflow_version,
 )
 from bench.case import Model
+from bench.catalog.cards import ModelCard
 from bench.catalog.find import find_model, saved_model_in
-from bench.catalog.lookup import cache_dir, model_card, model_file, names
+from bench.catalog.lookup import cache_dir, model_file, names, read_card
 from bench.doctor import known_ops
 from bench.doctor.ask import WITHOUT_GPU, Answers, ask, of_what_is_made
 from bench.doctor.diagnosis import (
@@ -166,11 +167,12 @@ def _model_question(model: str) -> tuple[str, ...]:
             return "model", str(saved_model_in(Path(model), "--model"))
         hint = nearest(model, names("models")) or "; `bench models list` shows the cards"
         raise CatalogError(f"--model: no card and no folder {model!r}{hint}")
-    card = model_card(model)
-    found = find_model(card, ".", folder=model_file(model).parent)
+    file = model_file(model)
+    card = read_card(file, ModelCard)
+    found = find_model(card, ".", folder=file.parent)
     if found is not None:
         if found.format != "saved_model":
-            made_of = Model(name=card.name, task=card.task, **weights_of(card, found))
+            made_of = Model(name=card.name, task=card.task, **weights_of(card, found, file))
             return of_what_is_made(made_of, "model")
         return "model", str(found.path)
     if card.image_shape is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from bench.declared import signature_names
 from bench.errors import ModelError, nearest
 from bench.graphs.frozen import Feed, Frozen, GraphDef, refuse_training
 
@@ -64,9 +65,10 @@ def assemble(graph_def: GraphDef, feeds: Sequence[Any], fetches: Sequence[Any], 
     refuse_training(part, path)
     inputs = {
         name: Feed(tensor.name, tf.TensorSpec(tensor.shape, tensor.dtype, name))
-        for name, tensor in zip(_names(feeds, "input"), feeds, strict=True)
+        for name, tensor in zip(signature_names([tensor.name for tensor in feeds], "input"), feeds, strict=True)
     }
-    outputs = zip(_names(fetches, "output"), (tensor.name for tensor in fetches), strict=True)
+    fetched = [tensor.name for tensor in fetches]
+    outputs = zip(signature_names(fetched, "output"), fetched, strict=True)
     return Frozen(part, inputs, dict(outputs))
 
 
@@ -149,17 +151,6 @@ def _placeholders(fetches: Iterable[Any], feeds: Sequence[Any]) -> list[Any]:
             found[tensor.name] = tensor
         waiting.extend(tensor.op.inputs)
     return [found[name] for name in sorted(found)]
-
-
-def _names(tensors: Sequence[Any], kind: str) -> list[str]:
-    """Names for the signature: the nodes' own, as far as TensorFlow takes them for arguments."""
-    names: list[str] = []
-    for tensor in tensors:
-        index = "" if tensor.value_index == 0 else f"_{tensor.value_index}"
-        name = re.sub(r"[^A-Za-z0-9_]", "_", tensor.op.name) + index
-        name = name if name[0].isalpha() else f"{kind}_{name.lstrip('_')}"
-        names.append(name if name not in names else f"{name}_{kind}_{len(names)}")
-    return names
 
 
 def _list(tensors: Iterable[Any]) -> str:

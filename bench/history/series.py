@@ -18,7 +18,7 @@ from bench.case import Case
 from bench.record import Environment, Record
 
 # What leaves the figures alone, or lies elsewhere on another machine.
-NO_PART_OF_A_MODEL = frozenset({"path", "frozen_path", "published"})
+NO_PART_OF_A_MODEL = frozenset({"path", "frozen_path", "published", "declared"})
 HOW_IT_WAS_MADE = frozenset({"requested_backend", "output_path", "strict", "use_conversion_cache", "kept_conversion"})
 OF_A_DATASET = frozenset({"name", "format", "mean", "deviation"})
 OF_THE_CASE = ("batch_size", "image_shape", "num_images", "seed", "load")
