@@ -17,7 +17,8 @@ from bench.sections.base import Shape
 from bench.sections.config import ClassMap, Preprocess
 
 Size = Annotated[int, Field(ge=1)] | None
-Share = Annotated[float, Field(ge=0, le=1)] | None
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Fraction | None
 
 
 class Source(Part):
@@ -61,7 +62,7 @@ class Published(Part):
     map: Share = Field(None, description="COCO's: mean over IoU 0.5 to 0.95.")
     map50: Share = Field(None, description="At IoU 0.5.")
     speed_ms: float | None = Field(None, gt=0, description="An image, on the machine that `source` names.")
-    modes: dict[Literal["FP32", "FP16", "INT8"], dict[Literal["top1", "top5", "map", "map50"], float]] = Field(
+    modes: dict[Literal["FP32", "FP16", "INT8"], dict[Literal["top1", "top5", "map", "map50"], Fraction]] = Field(
         {}, description="Accuracy of the converted model by precision; what stands beside is the native one's."
     )
     dataset: str | None = Field(

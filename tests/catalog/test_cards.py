@@ -86,6 +86,7 @@ ALSO_IN_THE_SCHEMA = {
     "classes that are no numbers": {"class_map": ["person"]},
     "an unknown class map": {"class_map": "coco"},
     "a percentage": {"published": {"top1": 71.01, "source": "somewhere"}},
+    "a percentage of a mode": {"published": {"modes": {"INT8": {"top1": 70.5}}, "source": "somewhere"}},
     "a figure without a source": {"published": {"top1": 0.7}},
     "an unknown mode": {"published": {"modes": {"BF16": {}}, "source": "somewhere"}},
     "an unknown box format": {"box_format": "polar"},
