@@ -35,19 +35,24 @@ SECTIONS: dict[str, type[Section]] = {
 
 def read_json(path: Path) -> dict[str, Any]:
     """A config file's object as given; errors say what is wrong with the file."""
+    data = decoded(path, "a config is a JSON object with a model_config")
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: a config is a JSON object, not {json_type(data)}")
+    return rename_source_model(data, path)
+
+
+def decoded(path: Path, content: str) -> Any:
+    """The JSON in a file, strictly read: no key twice, no NaN; `content` says what an empty one lacks."""
     try:
         text = path.read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
     if not text.strip():
-        raise ConfigError(f"{path}: the file is empty; a config is a JSON object with a model_config")
+        raise ConfigError(f"{path}: the file is empty; {content}")
     try:
-        data = json.loads(text, object_pairs_hook=_unique, parse_constant=_not_json)
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: a config is a JSON object, not {json_type(data)}")
-    return rename_source_model(data, path)
 
 
 def rename_source_model(data: dict[str, Any], path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ may also be named by its path, wherever it lies.
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from bench.catalog.cards import ModelCard
 from bench.catalog.dataset_cards import DatasetCard
-from bench.config import Location, describe
-from bench.errors import CatalogError, nearest
+from bench.config import Location, decoded, describe
+from bench.errors import CatalogError, ConfigError, nearest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,7 +98,9 @@ def read_card(file: Path, model: type[AnyCard]) -> AnyCard:
         return keys_at(model, location)
 
     try:
-        card = model.model_validate_json(file.read_bytes())
+        card = model.model_validate_json(json.dumps(decoded(file, "a card is a JSON object")))
+    except ConfigError as error:
+        raise CatalogError(str(error)) from error
     except ValidationError as error:
         raise CatalogError("\n".join(describe(str(file), part, keys) for part in error.errors())) from error
     if card.name != file.stem:

@@ -86,45 +86,6 @@ def test_an_unknown_card_is_refused_with_the_nearest() -> None:
         dataset_card("zzz")
 
 
-BAD_CARDS = {
-    "malformed": ("{", "not valid JSON: "),
-    "an array": ("[]", "an object is needed, not an array"),
-    "not UTF-8": (b"\xff", "not valid JSON: "),
-    "no task": ('{"name": "bad", "description": "", "source": {"path": "a"}}', "task: missing"),
-    "unknown key": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a"}, "image_shap": [8, 8]}',
-        "image_shap: unknown key; did you mean 'image_shape'?",
-    ),
-    "unknown key of its source": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a", "ulr": "http://a"}}',
-        "source.ulr: unknown key; did you mean 'url'?",
-    ),
-    "no place": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {}}',
-        "source: {}: names no model: set path, url or keras_application",
-    ),
-    "unknown key of its figures": (
-        '{"name": "bad", "description": "", "task": "detection", "source": {"path": "a"},'
-        ' "published": {"source": "x", "tpo1": 1}}',
-        "published.tpo1: unknown key; did you mean 'top1'?",
-    ),
-    "another name": (
-        '{"name": "good", "description": "", "task": "detection", "source": {"path": "a"}}',
-        "name: 'good' is not the file's own name",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("text", "words"), BAD_CARDS.values(), ids=BAD_CARDS)
-def test_a_bad_card_is_refused_by_file_and_key(text: str | bytes, words: str) -> None:
-    path = Path("models/bad.json")
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(CatalogError) as error:
-        model_card("bad")
-    assert str(error.value).startswith(f"{path.resolve()}: {words}")
-    assert "\n" not in str(error.value)
-
-
 def test_a_model_beside_its_card() -> None:
     write_card("models", "near", {"path": "near"}, task="detection")
     with pytest.raises(CatalogError, match=r"models/near.json: .*no such folder"):
