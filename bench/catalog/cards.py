@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.case import BoxFormat, ModelFormat, Task, Tensor
@@ -19,6 +19,27 @@ from bench.sections.config import ClassMap, Preprocess
 Size = Annotated[int, Field(ge=1)] | None
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Fraction | None
+
+# Arguments of an architecture that are not a card's to give, each with what is to be done.
+NOT_ITS_ARGUMENTS = {
+    "weights": "its weights are random ones: remove it, and name a trained model as path or url",
+    "input_shape": "remove it: the card's image_shape, or the config's, says it",
+    "input_tensor": "remove it: its input is the images",
+}
+
+
+def _arguments(given: Any) -> Any:
+    refused = [name for name in NOT_ITS_ARGUMENTS if isinstance(given, dict) and name in given]
+    if refused:
+        raise PydanticCustomError("arguments", f"{refused[0]}: {NOT_ITS_ARGUMENTS[refused[0]]}")
+    return given
+
+
+Arguments = Annotated[
+    dict[str, int | float | str | bool],
+    BeforeValidator(_arguments),
+    Field(json_schema_extra={"propertyNames": {"not": {"enum": sorted(NOT_ITS_ARGUMENTS)}}}),
+]
 
 
 class Source(Part):
@@ -37,7 +58,7 @@ class Source(Part):
         None,
         description="An architecture of tf.keras.applications, or ResNet50V15 or InceptionV4: with random weights.",
     )
-    arguments: dict[str, int | float | str | bool] = Field({}, description="Of the architecture: classes, alpha, ...")
+    arguments: Arguments = Field({}, description="Of the architecture: classes, alpha, ...")
     weights_url: str | None = Field(
         None, description="Trained weights that need their authors' own code to become a model: for readers."
     )

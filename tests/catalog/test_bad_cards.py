@@ -44,6 +44,16 @@ BAD_CARDS = {
         ' "published": {"source": "x", "tpo1": 1}}',
         "published.tpo1: unknown key; did you mean 'top1'?",
     ),
+    "weights of an architecture": (
+        '{"name": "bad", "description": "", "task": "classification",'
+        ' "source": {"keras_application": "VGG16", "arguments": {"classes": 5, "weights": "imagenet"}}}',
+        'source.arguments: {"classes": 5, "weights": "imagenet"}: weights: its weights are random ones: remove it, and',
+    ),
+    "a shape of an architecture": (
+        '{"name": "bad", "description": "", "task": "classification",'
+        ' "source": {"keras_application": "VGG16", "arguments": {"input_shape": [8, 8, 3]}}}',
+        'source.arguments: {"input_shape": [8, 8, 3]}: input_shape: remove it: the card\'s image_shape, or the config\'s,',
+    ),
     "another name": (
         '{"name": "good", "description": "", "task": "detection", "source": {"path": "a"}}',
         "name: 'good' is not the file's own name",

@@ -89,6 +89,8 @@ ALSO_IN_THE_SCHEMA = {
     "a percentage of a mode": {"published": {"modes": {"INT8": {"top1": 70.5}}, "source": "somewhere"}},
     "a figure without a source": {"published": {"top1": 0.7}},
     "an unknown mode": {"published": {"modes": {"BF16": {}}, "source": "somewhere"}},
+    "weights of an architecture": {"source": {"keras_application": "VGG16", "arguments": {"weights": "imagenet"}}},
+    "a shape of an architecture": {"source": {"keras_application": "VGG16", "arguments": {"input_shape": [8, 8, 3]}}},
     "an unknown box format": {"box_format": "polar"},
     "a negative offset": {"class_offset": -1},
 }
