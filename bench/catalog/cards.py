@@ -5,9 +5,10 @@ The JSON Schema `bench/card.schema.json` and the page `docs/models.md` are made 
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from bench.case import BoxFormat, ModelFormat, Task, Tensor
@@ -35,6 +36,15 @@ def _arguments(given: Any) -> Any:
     return given
 
 
+def _within(inside: str) -> str:
+    if PurePosixPath(inside).is_absolute() or ".." in PurePosixPath(inside).parts:
+        raise PydanticCustomError("inside", "leads out of the model's folder: name what lies in the archive")
+    return inside
+
+
+Inside = Annotated[
+    str, AfterValidator(_within), Field(json_schema_extra={"pattern": r"^(?!/)(?!\.\.(/|$))(?!.*/\.\.(/|$))"})
+]
 Arguments = Annotated[
     dict[str, int | float | str | bool],
     BeforeValidator(_arguments),
@@ -52,7 +62,7 @@ class Source(Part):
     )
     sha256_source: str | None = Field(None, description="Who says so.")
     size_bytes: Size = Field(None, description="Of what `url` gives.")
-    inside: str | None = Field(None, description="The model in the archive; of a checkpoint, the prefix.")
+    inside: Inside | None = Field(None, description="The model in the archive; of a checkpoint, the prefix.")
     format: ModelFormat = Field("saved_model", description="Of what `path` or `inside` names.")
     keras_application: str | None = Field(
         None,

@@ -52,7 +52,12 @@ BAD_CARDS = {
     "a shape of an architecture": (
         '{"name": "bad", "description": "", "task": "classification",'
         ' "source": {"keras_application": "VGG16", "arguments": {"input_shape": [8, 8, 3]}}}',
-        'source.arguments: {"input_shape": [8, 8, 3]}: input_shape: remove it: the card\'s image_shape, or the config\'s,',
+        'source.arguments: {"input_shape": [8, 8, 3]}: input_shape: remove it: the card\'s image_shape,',
+    ),
+    "a place that leads out": (
+        '{"name": "bad", "description": "", "task": "detection",'
+        ' "source": {"url": "http://a/b.zip", "inside": "../c"}}',
+        'source.inside: "../c": leads out of the model\'s folder: name what lies in the archive',
     ),
     "another name": (
         '{"name": "good", "description": "", "task": "detection", "source": {"path": "a"}}',

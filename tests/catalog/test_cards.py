@@ -82,6 +82,8 @@ BAD = {
 ALSO_IN_THE_SCHEMA = {
     "a checksum that is none": {"source": {"url": "http://a/b.tgz", "sha256": "abc"}},
     "a file's address": {"source": {"url": "file:///etc/passwd"}},
+    "an absolute place inside": {"source": {"url": "http://a/b.tgz", "inside": "/models/b"}},
+    "a place that leads out": {"source": {"url": "http://a/b.tgz", "inside": "b/../../c"}},
     "an address without a host": {"source": {"url": "http:///b.tgz"}},
     "classes that are no numbers": {"class_map": ["person"]},
     "an unknown class map": {"class_map": "coco"},
@@ -113,6 +115,12 @@ def test_a_class_map_is_a_name_or_a_list() -> None:
         content = card(class_map=class_map)
         assert ModelCard.model_validate_json(json.dumps(content)).class_map == class_map
         assert not schema_refuses(content)
+
+
+@pytest.mark.parametrize("inside", ["b", "b/saved_model", "b..c/..d/e..", "./b"])
+def test_a_place_inside_may_be_called_as_it_likes(inside: str) -> None:
+    content = card(source={"url": "http://a/b.tgz", "inside": inside})
+    assert not parser_refuses(content) and not schema_refuses(content)
 
 
 def test_a_model_that_only_an_architecture_gives_is_not_trained() -> None:
