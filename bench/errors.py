@@ -3,6 +3,7 @@
     BenchError
       + ConfigError           the config, or what it points to, is wrong (exit code 2)
       |   + CatalogError      a model or dataset that is not known, or is not on this machine
+      |   |   + Rejected        what was fetched is damaged, refused, or not the file that a card means
       |   + DataError         images, labels or annotations that cannot be read as they should
       |   + ModelError        a model that cannot be read, or does not do what its task needs
       |   + BackendUnavailable  this machine cannot run the backend that was asked for
@@ -31,6 +32,10 @@ class ConfigError(BenchError):
 
 class CatalogError(ConfigError):
     """A model or dataset that is not known, or not on this machine."""
+
+
+class Rejected(CatalogError):
+    """What was fetched is damaged, refused, or not the file that a card means: nobody should unpack it."""
 
 
 class DataError(ConfigError):

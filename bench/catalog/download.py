@@ -19,7 +19,7 @@ from bench.catalog.fetch import fetch
 from bench.catalog.find import find_model, how_to_get
 from bench.catalog.lookup import cache_dir, model_file, read_card, shown
 from bench.catalog.unpack import USUAL, Limits, is_archive, remove_leftovers, unpack
-from bench.errors import CatalogError
+from bench.errors import CatalogError, Rejected
 from bench.store import replace_atomic
 
 
@@ -41,9 +41,20 @@ def download_model(name: str, output_dir: Path, console: Console) -> str:
             ) from None
     try:
         digest = obtain(source.url, source.sha256, source.size_bytes, target, console)
+    except Rejected as error:
+        raise CatalogError(f"{error}\n{how_to_replace(source.url, output_dir, file)}") from error
     except CatalogError as error:
         raise CatalogError(f"{error}\n{how_to_get(card, str(output_dir), file.parent)}") from error
     return _told(card, output_dir, digest)
+
+
+def how_to_replace(url: str, folder: Path, card: Path) -> str:
+    """What to do about a file that was rejected: not to unpack it by hand."""
+    name = file_name(url)
+    ways = f"run the same command again, or put {name} in {str(folder)!r} from a source that you trust"
+    if (folder / name).is_file():
+        ways = f"replace {folder / name} from a source that you trust, or remove it, to have it fetched"
+    return f"do not unpack it by hand: {ways}; if the card is wrong, correct its source in {shown(card)}"
 
 
 def obtain(
@@ -111,12 +122,12 @@ def _checked(archive: Path, url: str, sha256: str | None, size_bytes: int | None
     """The sha256 of an archive, which must be the known one, else the one that was recorded at first use."""
     digest, size = _sha256(archive), archive.stat().st_size
     if sha256 is not None and digest != sha256:
-        raise CatalogError(f"{archive}: sha256 {digest}, and the card says {sha256}: not the file that the card means")
+        raise Rejected(f"{archive}: sha256 {digest}, and the card says {sha256}: not the file that the card means")
     if size_bytes is not None and size != size_bytes:
-        raise CatalogError(f"{archive}: {size} bytes, and the card says {size_bytes}: not the file that the card means")
+        raise Rejected(f"{archive}: {size} bytes, and the card says {size_bytes}: not the file that the card means")
     recorded = _recorded(target)
     if sha256 is None and recorded.get("url") == url and recorded.get("sha256") != digest:
-        raise CatalogError(
+        raise Rejected(
             f"{archive}: sha256 {digest}, and {recorded.get('sha256')} when it was first fetched, "
             f"{recorded.get('fetched')}: its content changed; remove {record_path(target)} to trust the new one"
         )

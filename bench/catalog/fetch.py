@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from bench.catalog.address import file_name
-from bench.errors import CatalogError
+from bench.errors import CatalogError, Rejected
 
 ATTEMPTS = 3
 TIMEOUT_S = (10, 60)  # to connect, and between two chunks
@@ -40,7 +40,7 @@ def fetch(url: str, folder: Path, sha256: str | None, console: Console) -> Path:
     except requests.RequestException as error:
         raise CatalogError(f"{url} cannot be fetched: {_reason(error)}{part.kept(sha256 is not None)}") from error
     except ValueError as error:  # pooch's, of a checksum that does not agree
-        raise CatalogError(f"{url}: not the file that the card means, and not kept: {error}") from error
+        raise Rejected(f"{url}: not the file that the card means, and not kept: {error}") from error
     except OSError as error:
         kept = part.kept(sha256 is not None)
         raise CatalogError(f"{folder}: cannot be written to: {error.strerror or error}{kept}") from error

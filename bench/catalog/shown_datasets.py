@@ -12,10 +12,10 @@ from rich.table import Table
 
 from bench.catalog.data_home import home_of, how_to_get, missing_parts, provide, resolve_dataset
 from bench.catalog.dataset_cards import DatasetCard
-from bench.catalog.download import obtain
-from bench.catalog.lookup import dataset_card, of_all
+from bench.catalog.download import how_to_replace, obtain
+from bench.catalog.lookup import dataset_card, names, of_all
 from bench.catalog.unpack import Limits
-from bench.errors import CatalogError
+from bench.errors import CatalogError, Rejected
 from bench.preflight import check_in_child, check_request
 
 LIMITS = Limits(size_bytes=64 << 30, files=500_000)  # COCO's largest archive is 19 GB of 118287 images
@@ -96,6 +96,9 @@ def download(name: str, console: Console) -> str:
         for archive in source.archives:
             if not (home / archive.folder).exists():
                 obtain(archive.url, archive.sha256, None, home / archive.folder, console, LIMITS)
+    except Rejected as error:
+        remedy = how_to_replace(archive.url, home, names("datasets")[name])
+        raise CatalogError(f"{error}\n{remedy}") from error
     except CatalogError as error:
         raise CatalogError(f"{error}\n{how_to_get(state.card, missing_parts(state.card))}") from error
     if missing := missing_parts(state.card):

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING
 
 from bench.catalog.address import ARCHIVES
-from bench.errors import CatalogError
+from bench.errors import CatalogError, Rejected
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -77,11 +77,11 @@ def unpack(archive: Path, target: Path, limits: Limits = USUAL) -> None:
         content.rename(target)
     except DAMAGED as error:
         what = _first_line(error)
-        raise CatalogError(f"{archive}: damaged, or not the archive that its name says: {what}") from error
+        raise Rejected(f"{archive}: damaged, or not the archive that its name says: {what}") from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a zip that wants a password
         raise CatalogError(f"{archive}: cannot be unpacked to {target}: {error}") from error
     except _Refused as error:
-        raise CatalogError(f"{archive}: refused, and nothing of it is kept: {error}") from error
+        raise Rejected(f"{archive}: refused, and nothing of it is kept: {error}") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

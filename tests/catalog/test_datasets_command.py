@@ -98,6 +98,17 @@ def test_archives_that_lie_there_are_unpacked_each_in_its_folder(home: Path) -> 
     assert bench("datasets", "download", "own").exit_code == 0
 
 
+def test_an_archive_that_is_refused_is_not_to_be_unpacked_by_hand(home: Path) -> None:
+    archived(home, {})
+    pictures = home / "data" / "own" / "pictures.zip"
+    pictures.write_bytes(b"no archive")
+    outcome = bench("datasets", "download", "own")
+    assert outcome.exit_code == 2
+    assert "damaged, or not the archive that its name says: File is not a zip file" in outcome.stderr
+    assert f"do not unpack it by hand: replace {pictures} from a source that you trust" in outcome.stderr
+    assert "correct its source in datasets/own.json" in outcome.stderr and "unpack each" not in outcome.stderr
+
+
 def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(home: Path) -> None:
     archived(home, {})
     (home / "data" / "own" / "pictures.zip").unlink()

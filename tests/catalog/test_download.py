@@ -155,10 +155,18 @@ def test_all_of_it_may_be_there_already(server: Served) -> None:
     assert there() == ["net", "net.download.json"]
 
 
+def assert_not_to_be_unpacked(told: str) -> None:
+    """What was just refused is not to be unpacked by hand."""
+    ways = "run the same command again, or put net.tar.gz in 'zoo' from a source that you trust"
+    assert f"\ndo not unpack it by hand: {ways}; if the card is wrong, correct its source in models/net.json" in told
+    assert "or unpack it so that" not in told
+
+
 def test_a_wrong_checksum_is_an_error_and_leaves_nothing(server: Served) -> None:
     write_card(server, sha256="0" * 64)
-    with pytest.raises(CatalogError, match=f"not the file that the card means.*{SHA256}"):
+    with pytest.raises(CatalogError, match=f"not the file that the card means.*{SHA256}") as error:
         download()
+    assert_not_to_be_unpacked(str(error.value))
     assert there() == []
 
 
@@ -188,8 +196,9 @@ def test_a_checksum_that_nobody_verified_is_recorded_and_compared(server: Served
 
 def test_a_malicious_archive_leaves_nothing(server: Served) -> None:
     write_card(server, packed({"net/saved_model/saved_model.pb": b"graph", "../evil": b"x"}))
-    with pytest.raises(CatalogError, match=r"refused, and nothing of it is kept: '../evil' leads out of the folder"):
+    with pytest.raises(CatalogError, match=r"refused, and nothing of it is kept: '../evil' leads out") as error:
         download()
+    assert_not_to_be_unpacked(str(error.value))
     assert there() == []
     assert not Path("evil").exists()
 
@@ -232,8 +241,11 @@ def test_offline_the_error_says_what_to_fetch_and_where_to_put_it(server: Served
 def test_a_file_put_there_by_hand_is_checked_and_stays(server: Served) -> None:
     write_card(server, sha256=SHA256)
     Path("zoo/net.tar.gz").write_bytes(b"something else")
-    with pytest.raises(CatalogError, match=r"zoo/net.tar.gz: sha256 .*, and the card says"):
+    with pytest.raises(CatalogError, match=r"zoo/net.tar.gz: sha256 .*, and the card says") as error:
         download()
+    assert "not unpack it by hand: replace zoo/net.tar.gz from a source that you trust, or remove it" in str(
+        error.value
+    )
     assert there() == ["net.tar.gz"]
 
 
