@@ -6,9 +6,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -39,13 +40,21 @@ def download_model(name: str, output_dir: Path, console: Console) -> str:
             raise CatalogError(
                 f"{str(target)!r} is there, without {source.inside or 'a saved_model.pb'}: move it away first"
             ) from None
+    return _told(card, output_dir, _obtained(card, file, output_dir, console))
+
+
+def _obtained(card: ModelCard, file: Path, output_dir: Path, console: Console) -> str:
+    """The sha256 of what was fetched; errors say what to do."""
+    source, target = card.source, output_dir / card.name
+    url = source.url or ""
     try:
-        digest = obtain(source.url, source.sha256, source.size_bytes, target, console)
+        return obtain(url, source.sha256, source.size_bytes, target, console, accept=partial(_holds, card, file))
+    except _NoModel:
+        raise
     except Rejected as error:
-        raise CatalogError(f"{error}\n{how_to_replace(source.url, output_dir, file)}") from error
+        raise CatalogError(f"{error}\n{how_to_replace(url, output_dir, file)}") from error
     except CatalogError as error:
         raise CatalogError(f"{error}\n{how_to_get(card, str(output_dir), file.parent)}") from error
-    return _told(card, output_dir, digest)
 
 
 def how_to_replace(url: str, folder: Path, card: Path) -> str:
@@ -64,9 +73,11 @@ def obtain(
     target: Path,
     console: Console,
     limits: Limits = USUAL,
+    accept: Callable[[Path], None] = lambda _: None,
 ) -> str:
     """Make the folder `target` of what an address gives; the sha256 of that is recorded beside it, and returned.
 
+    `accept` looks at the folder, which is removed if it raises a CatalogError.
     A file of the address's own name that lies beside `target` is taken in place of the address, and left there.
     """
     with _alone_with(target):
@@ -74,6 +85,7 @@ def obtain(
         with _archive(url, sha256, target, console) as archive:
             digest = _checked(archive, url, sha256, size_bytes, target)
             _place(archive, target, limits)
+            _accepted(target, accept)
         _record(target, url, digest, archive_is_verified=sha256 is not None)
     return digest
 
@@ -145,6 +157,14 @@ def _place(archive: Path, target: Path, limits: Limits) -> None:
         content.rename(target)
 
 
+def _accepted(target: Path, accept: Callable[[Path], None]) -> None:
+    try:
+        accept(target)
+    except CatalogError:
+        shutil.rmtree(target)
+        raise
+
+
 def _record(target: Path, url: str, digest: str, archive_is_verified: bool) -> None:
     recorded = _recorded(target)
     if recorded.get("url") == url and recorded.get("sha256") == digest:
@@ -175,18 +195,26 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _told(card: ModelCard, output_dir: Path, digest: str) -> str:
-    """Where it is, and whether anybody vouches for it; an error where the archive lacks the model."""
-    target = output_dir / card.name
+class _NoModel(CatalogError):
+    """An archive that does not hold the model that its card names."""
+
+
+def _holds(card: ModelCard, file: Path, target: Path) -> None:
     try:
-        found = find_model(card, str(output_dir))
+        find_model(card, str(target.parent))
     except CatalogError as error:
         held = ", ".join(sorted(str(path.relative_to(target)) for path in target.rglob("*"))[:20])
-        raise CatalogError(
-            f"{target} is fetched, but there is no {card.source.inside} in it; it has: {held}"
+        raise _NoModel(
+            f"{card.source.url}: there is no {card.source.inside or 'saved_model.pb'} in it; it has: {held}; "
+            f"nothing of it is kept: correct source.inside in {shown(file)}"
             + (f"\n{card.remark}" if card.remark else "")
         ) from error
-    place = shown(found.path) if found else target
+
+
+def _told(card: ModelCard, output_dir: Path, digest: str) -> str:
+    """Where it is, and whether anybody vouches for it."""
+    found = find_model(card, str(output_dir))
+    place = shown(found.path) if found else output_dir / card.name
     if card.source.sha256 is not None:
         return f"{card.name} is here: {place} (sha256 verified)"
     return f"{card.name} is here: {place} (sha256 {digest}, unverified: recorded, and compared from now on)"

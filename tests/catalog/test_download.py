@@ -203,12 +203,24 @@ def test_a_malicious_archive_leaves_nothing(server: Served) -> None:
     assert not Path("evil").exists()
 
 
-def test_an_archive_without_the_model_says_what_it_has(server: Served) -> None:
+def test_an_archive_without_the_model_says_what_it_has_and_leaves_nothing(server: Served) -> None:
     write_card(server, packed({"net/model.ckpt": b"weights"}))
-    with pytest.raises(CatalogError, match=r"there is no net/saved_model in it; it has: net, net/model.ckpt"):
+    with pytest.raises(
+        CatalogError, match=r"no net/saved_model in it; it has: net, net/model.ckpt; nothing .*net.json$"
+    ):
         download()
+    assert there() == []
+    write_card(server)
+    assert "net is here: zoo/net/net/saved_model" in download()
+
+
+def test_a_folder_that_is_there_without_the_model_is_left_alone(server: Served) -> None:
+    write_card(server)
+    Path("zoo/net").mkdir()
+    Path("zoo/net/mine").touch()
     with pytest.raises(CatalogError, match="'zoo/net' is there, without net/saved_model: move it away first"):
         download()
+    assert Path("zoo/net/mine").exists()
 
 
 def test_a_file_that_is_no_archive_is_put_in_a_folder(server: Served) -> None:
