@@ -58,25 +58,34 @@ class Partial:
         return self.path.with_name(f"{self.path.name}.json")
 
     def size(self, is_verified: bool) -> int:
-        """The bytes to go on after: none where nothing would tell that they are of the same file."""
-        if not self.path.is_file() or not (is_verified or self.validator()):
+        """The bytes to go on after: none where nothing tells that they are of the same file, or no part is given."""
+        if not self.path.is_file() or not self.is_given_in_parts() or not (is_verified or self.validator()):
             return 0
         return self.path.stat().st_size
 
     def validator(self) -> str | None:
         """The ETag, or the time of the last change, that the server gave with the first bytes."""
+        return self._noted().get("validator")
+
+    def is_given_in_parts(self) -> bool:
+        """False where the server is known to have given the whole when it was asked for the rest."""
+        return self._noted().get("in_parts") is not False
+
+    def begin(self, headers: Mapping[str, str], was_asked_for_rest: bool) -> None:
+        """Start anew, with what the server says of the file, and whether it gave the whole in place of the rest."""
+        etag = headers.get("ETag")
+        validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
+        is_same = self.validator() in (None, validator)
+        noted = {"url": self.url, "validator": validator, "in_parts": not (was_asked_for_rest and is_same)}
+        self._notes.write_text(json.dumps(noted), encoding="utf-8")
+        self.path.unlink(missing_ok=True)
+
+    def _noted(self) -> dict[str, Any]:
         try:
             notes = json.loads(self._notes.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return None
-        return notes.get("validator") if notes.get("url") == self.url else None
-
-    def begin(self, headers: Mapping[str, str]) -> None:
-        """Start anew, with what the server says of the file."""
-        etag = headers.get("ETag")
-        validator = etag if etag and not etag.startswith("W/") else headers.get("Last-Modified")
-        self._notes.write_text(json.dumps({"url": self.url, "validator": validator}), encoding="utf-8")
-        self.path.unlink(missing_ok=True)
+            return {}
+        return notes if isinstance(notes, dict) and notes.get("url") == self.url else {}
 
     def hand_over(self, place: Path) -> None:
         """The whole file goes to where it is checked."""
@@ -87,9 +96,10 @@ class Partial:
         """What to tell of the bytes that are there; those that nothing could be added to are removed."""
         if size := self.size(is_verified):
             return f"; {size} bytes are kept in {self.path}: the same command goes on from there"
+        told = "" if self.is_given_in_parts() else "; the server gives no parts of a file: the same command begins anew"
         for path in (self.path, self._notes):
             path.unlink(missing_ok=True)
-        return ""
+        return told
 
 
 class ResumingDownloader:
@@ -130,14 +140,15 @@ class ResumingDownloader:
                 self._part.path.unlink()
                 raise requests.ConnectionError("the file has become shorter since its first bytes were fetched")
             response.raise_for_status()
-            self._receive(response, start if response.status_code == HTTP_PARTIAL else 0)
+            if response.status_code != HTTP_PARTIAL:
+                self._part.begin(response.headers, was_asked_for_rest=start > 0)
+                start = 0
+            self._receive(response, start)
 
     def _receive(self, response: Any, start: int) -> None:
         import requests
         import urllib3
 
-        if not start:
-            self._part.begin(response.headers)
         length = response.headers.get("Content-Length")
         total = None if length is None else start + int(length)
         with _bar(self._console, self._part, start, total) as advance, self._part.path.open("ab") as sink:

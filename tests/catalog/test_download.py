@@ -146,6 +146,20 @@ def test_a_server_without_ranges_gives_the_whole_again(server: Served) -> None:
     assert Path("zoo/net/net/saved_model/variables/noise").read_bytes() == NOISE
 
 
+def test_of_a_server_without_ranges_nothing_is_said_to_be_gone_on_with(server: Served) -> None:
+    write_card(server, sha256=SHA256)
+    server.ranges = False
+    server.break_after = [100_000] * 3
+    with pytest.raises(CatalogError) as error:
+        download()
+    told = "bytes; the server gives no parts of a file: the same command begins anew\n"
+    assert f"ended after 100000 of {len(ARCHIVE)} {told}" in str(error.value)
+    assert there() == []
+    server.break_after.clear()
+    assert download().endswith("(sha256 verified)")
+    assert server.asked == [None, "bytes=100000-", None]
+
+
 def test_all_of_it_may_be_there_already(server: Served) -> None:
     write_card(server, sha256=SHA256)
     Path("zoo/.net.fetching").mkdir()
