@@ -107,7 +107,10 @@ def download(name: str, console: Console) -> str:
 
 
 def checked(name: str, num_images: int | None) -> int:
-    """Say how many images can be used, and which cannot; the exit code: 0, or 2 where there are any of these."""
+    """Say how many images can be used, and which cannot; the exit code: 0, or 2 where there are any of these.
+
+    So it is where all images were looked at, and there are not as many as the card says.
+    """
     card = dataset_card(name)
     dataset = resolve_dataset(card)
     if dataset.format == "synthetic":
@@ -120,7 +123,7 @@ def checked(name: str, num_images: int | None) -> int:
     differs = num_images is None and card.num_images not in (None, count + len(left_out))
     of = f"; its card says that there are {card.num_images}" if differs else ""
     print(f"{name}: {count} images can be used, {len(left_out)} cannot{of}")
-    return 2 if left_out else 0
+    return 2 if left_out or differs else 0
 
 
 def _entries(state: State) -> Iterator[tuple[str, str]]:

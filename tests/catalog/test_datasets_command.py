@@ -133,9 +133,17 @@ def test_a_dataset_that_was_put_there_is_found_and_checked(home: Path) -> None:
     (home / "data" / "imagenet").mkdir(parents=True)
     as_records(home / "data" / "imagenet", make_images(5))
     assert bench("datasets", "download", "imagenet-tfrecords").stdout.strip() == str(home / "data" / "imagenet")
+    outcome = bench("datasets", "check", "imagenet-tfrecords", "--num-images", "4")
+    assert (outcome.exit_code, outcome.stdout) == (0, "imagenet-tfrecords: 4 images can be used, 0 cannot\n")
+
+
+def test_images_that_are_not_as_many_as_the_card_says_are_a_finding(home: Path) -> None:
+    """Half of ImageNet gives another top-1 than all of it."""
+    (home / "data" / "imagenet").mkdir(parents=True)
+    as_records(home / "data" / "imagenet", make_images(5))
     outcome = bench("datasets", "check", "imagenet-tfrecords")
     assert (outcome.exit_code, outcome.stdout) == (
-        0, "imagenet-tfrecords: 5 images can be used, 0 cannot; its card says that there are 50000\n",
+        2, "imagenet-tfrecords: 5 images can be used, 0 cannot; its card says that there are 50000\n",
     )  # fmt: skip
 
 
