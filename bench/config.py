@@ -23,7 +23,7 @@ FORMS = {  # of the keys whose text has one
     "name": "letters, digits, '.', '_' and '-' alone, the first one a letter or digit",
     "tf_cpp_vmodule": "MODULE=LEVEL and others after commas, such as segment=2,convert_graph=1",
     "wrap_session": "package.module:function is needed",
-    "sha256": "64 digits of 0..9 and a..f are needed",
+    "sha256": "64 hexadecimal digits are needed",
 }
 SECTIONS: dict[str, type[Section]] = {
     "model_config": ModelSection,

@@ -171,6 +171,7 @@ KEYS: dict[str, tuple[dict[str, Any], str, str]] = {
     "options of no postprocess": (
         {"model_config.postprocess_options": {"iou_threshold": 0.5}}, "postprocess_options", "goes with postprocess",
     ),
+    "a negative category": ({"model_config.class_map": [1, -1]}, "model_config.class_map", "ids, 0 or more"),
     "an unknown class map": ({"model_config.class_map": "coco"}, "model_config.class_map", "should be 'coco80'"),
     "two batch sizes": ({"model_config.batch_size": 8}, "model_config.batch_size", "batch_size is 1"),
     "no data": ({"benchmark_config.use_synthetic": GONE}, "benchmark_config", "names no data"),

@@ -37,4 +37,4 @@ def _fetchable(url: str) -> str:
 
 
 Url = Annotated[str, AfterValidator(_fetchable), Field(json_schema_extra={"pattern": "^https?://[^/]+/"})]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-fA-F]{64}$"), AfterValidator(str.lower)]  # Windows prints upper case

@@ -56,10 +56,12 @@ def _class_map(value: Any, validate: ValidatorFunctionWrapHandler) -> Any:
     try:
         return validate(value)
     except ValidationError as error:
-        raise PydanticCustomError("class_map", "should be 'coco80', or a list of the categories' ids") from error
+        raise PydanticCustomError(
+            "class_map", "should be 'coco80', or a list of the categories' ids, 0 or more"
+        ) from error
 
 
-ClassMap = Annotated[Literal["coco80"] | list[int], WrapValidator(_class_map)]
+ClassMap = Annotated[Literal["coco80"] | list[Annotated[int, Field(ge=0)]], WrapValidator(_class_map)]
 ProfileStrategy = Literal["Range", "Optimal", "Range+Optimal", "ImplicitBatchModeCompatible"]
 
 

@@ -86,6 +86,7 @@ ALSO_IN_THE_SCHEMA = {
     "a place that leads out": {"source": {"url": "http://a/b.tgz", "inside": "b/../../c"}},
     "an address without a host": {"source": {"url": "http:///b.tgz"}},
     "classes that are no numbers": {"class_map": ["person"]},
+    "a category that no dataset has": {"class_map": [1, -1]},
     "an unknown class map": {"class_map": "coco"},
     "a percentage": {"published": {"top1": 71.01, "source": "somewhere"}},
     "a percentage of a mode": {"published": {"modes": {"INT8": {"top1": 70.5}}, "source": "somewhere"}},
@@ -111,10 +112,17 @@ def test_the_schema_refuses_what_the_parser_refuses(changes: dict[str, Any]) -> 
 
 
 def test_a_class_map_is_a_name_or_a_list() -> None:
-    for class_map in ("coco80", [1, 90], None):
+    for class_map in ("coco80", [1, 90], [0, 3, 3], None):  # several classes may be of one category
         content = card(class_map=class_map)
         assert ModelCard.model_validate_json(json.dumps(content)).class_map == class_map
         assert not schema_refuses(content)
+
+
+def test_a_checksum_may_be_in_upper_case() -> None:
+    content = card(source={"url": "http://a/b.tgz", "sha256": "ABCDEF0123456789" * 4})
+    read = ModelCard.model_validate_json(json.dumps(content))
+    assert read.source.sha256 == "abcdef0123456789" * 4
+    assert not schema_refuses(content)
 
 
 @pytest.mark.parametrize("inside", ["b", "b/saved_model", "b..c/..d/e..", "./b"])
