@@ -80,8 +80,8 @@ had both ways, `model_config.random_weights` builds its architecture.
 
 _FIGURES = """## Published top-1 by precision
 
-Of the architectures that the TF-TRT guide verified, as their cards cite it: what a trained model is held against. No
-run of tf-bench gave these figures.
+Of the architectures that the TF-TRT guide verified, as their cards cite it: what a trained model is held against. INT8
+is of Turing's column, that of `inception_v4` of Volta's, which alone has one. No run of tf-bench gave these figures.
 """
 
 _CARD = """
