@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from bench.case import PublishedAccuracy
@@ -10,7 +11,11 @@ from bench.record import Record
 from bench.statistics.summary import Summary
 
 ACCURACY = ("top1", "top5", "map", "map50")
-PUBLISHED_ON = {"classification": ("imagenet", "ImageNet"), "detection": ("coco", "COCO")}  # datasets, by their names
+PUBLISHED_ON = {  # the beginning of a dataset's name, and what figures are of
+    "classification": ("imagenet", "ImageNet's validation split"),
+    "detection": ("coco", "COCO's validation split"),
+}
+OTHER_SPLIT = re.compile(r"[-_](mini)?(train|test|calib)")  # in a dataset's name
 
 
 def published_accuracy(figures: Published | None, dataset: str | None) -> PublishedAccuracy | None:
@@ -41,11 +46,17 @@ def against_published(record: Record, summary: Summary) -> Iterator[str]:
             continue
         told = f"{name} {summary.values[name]:.4g}"
         where = record.case.dataset.name
-        if where != prefix and not where.startswith(f"{prefix}-"):
+        if not _are_of(where, prefix):
             yield f"{told} is of {where}; the published {figure:g} is of {images} ({published.source})"
         else:
             decimals = max(_decimals(each[name]) for each in published.figures.values() if name in each)
             yield f"{told} {_verdict(name, figure, decimals, summary)} ({published.source})"
+
+
+def _are_of(dataset: str, prefix: str) -> bool:
+    """Whether figures of the datasets that are called `prefix` are of this one's images, too."""
+    more = dataset.removeprefix(prefix)
+    return dataset == prefix or (more != dataset and more.startswith("-") and OTHER_SPLIT.search(more) is None)
 
 
 def _verdict(name: str, figure: float, decimals: int, summary: Summary) -> str:

@@ -62,7 +62,7 @@ def test_what_ran_no_model_is_not_compared() -> None:
 
 def test_figures_of_other_images_are_not_compared() -> None:
     (sentence,) = told(measured(800, 1000, dataset="nips17"))
-    assert sentence == "top1 0.8 is of nips17; the published 0.71 is of ImageNet (a guide)"
+    assert sentence == "top1 0.8 is of nips17; the published 0.71 is of ImageNet's validation split (a guide)"
 
 
 def test_tables_say_it() -> None:
@@ -101,6 +101,21 @@ def test_zeros_at_the_end_of_a_figure_are_digits_that_were_published(modes: Any,
 def test_what_has_no_interval_is_not_judged() -> None:
     (sentence,) = told(measured(3, 5))
     assert sentence == "top1 0.6 has no interval, so it is not held against the published 0.71 (a guide)"
+
+
+@pytest.mark.parametrize(
+    "name", ["imagenet-train", "imagenet-folders-train2012", "imagenet-calibration", "imagenet-test"]
+)
+def test_figures_of_the_validation_split_are_not_of_another_split(name: str) -> None:
+    (sentence,) = told(measured(710, 1000, dataset=name))
+    assert sentence == f"top1 0.71 is of {name}; the published 0.71 is of ImageNet's validation split (a guide)"
+
+
+@pytest.mark.parametrize(
+    "name", ["imagenet", "imagenet-tfrecords", "imagenet-val", "imagenet-latest", "imagenet-retrained"]
+)
+def test_figures_are_of_the_validation_split_by_whatever_name(name: str) -> None:
+    assert "is as published" in told(measured(710, 1000, dataset=name))[0]
 
 
 @pytest.mark.parametrize("name", ["imagenette2", "imagenetv2-matched", "cocoa"])
