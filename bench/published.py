@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bench.case import PublishedAccuracy
+from bench.case import Case, PublishedAccuracy
 from bench.catalog.cards import Published
 from bench.record import Record
 from bench.statistics.summary import Summary
@@ -38,19 +38,26 @@ def against_published(record: Record, summary: Summary) -> Iterator[str]:
     published = record.case.model.published
     if published is None or record.accuracy is None or record.case.optimization.backend == "null":
         return
-    figures = published.figures.get(record.case.optimization.precision_mode, {})
+    optimization = record.case.optimization
     own = published.dataset
     prefix, images = PUBLISHED_ON[record.case.model.task] if own is None else (own, own)
-    for name, figure in figures.items():
+    for name, figure in published.figures.get(optimization.precision_mode, {}).items():
         if name not in summary.values:
             continue
         told = f"{name} {summary.values[name]:.4g}"
         where = record.case.dataset.name
-        if not _are_of(where, prefix):
+        if not is_as_published(record.case):
+            yield f"{told} is of {optimization.backend}; the published {figure:g} is of TF-TRT ({published.source})"
+        elif not _are_of(where, prefix):
             yield f"{told} is of {where}; the published {figure:g} is of {images} ({published.source})"
         else:
             decimals = max(_decimals(each[name]) for each in published.figures.values() if name in each)
             yield f"{told} {_verdict(name, figure, decimals, summary)} ({published.source})"
+
+
+def is_as_published(case: Case) -> bool:
+    """Whether a case runs in what gave the published figure of its precision: TF-TRT, or natively TensorFlow."""
+    return case.optimization.backend == ("tensorflow" if case.optimization.precision_mode == "native" else "tf-trt")
 
 
 def _are_of(dataset: str, prefix: str) -> bool:

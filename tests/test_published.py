@@ -53,6 +53,15 @@ def test_each_precision_is_held_against_its_own_figure() -> None:
     assert told(measured(9900, 10_000, "FP16")) == []
 
 
+def test_figures_of_tf_trt_are_not_held_against_another_backend() -> None:
+    record = measured(9900, 10_000, "INT8")
+    optimization = record.case.optimization.model_copy(update={"backend": "litert"})
+    (sentence,) = told(
+        record.model_copy(update={"case": record.case.model_copy(update={"optimization": optimization})})
+    )
+    assert sentence == "top1 0.99 is of litert; the published 0.705 is of TF-TRT (a guide)"
+
+
 def test_what_ran_no_model_is_not_compared() -> None:
     record = measured(1, 1000)
     optimization = record.case.optimization.model_copy(update={"backend": "null"})

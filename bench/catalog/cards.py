@@ -94,7 +94,7 @@ class Published(Part):
     map50: Share = Field(None, description="At IoU 0.5.")
     speed_ms: float | None = Field(None, gt=0, description="An image, on the machine that `source` names.")
     modes: dict[Literal["FP32", "FP16", "INT8"], dict[Literal["top1", "top5", "map", "map50"], Fraction]] = Field(
-        {}, description="Accuracy of the converted model by precision; what stands beside is the native one's."
+        {}, description="Accuracy under TF-TRT by precision; what stands beside is the native one's."
     )
     dataset: str | None = Field(
         None, description="How the name of the dataset begins. Default: the card's, else `imagenet` or `coco`, by task."

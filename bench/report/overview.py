@@ -8,6 +8,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from bench.published import is_as_published
 from bench.report.cells import figure, ratio
 from bench.report.comparison import Column, Comparison
 from bench.report.converted import by_weight, is_plumbing
@@ -137,7 +138,9 @@ def _join(rows: list[tuple[list[str], dict[str, str]]], batch: str, cells: Mappi
 def _accuracy_of(column: Column, name: str) -> str:
     case, value = column.record.case, column.summary.values.get(name)
     published = case.model.published
-    figures = published.figures.get(case.optimization.precision_mode, {}) if published else {}
+    figures = {}
+    if published is not None and is_as_published(case):
+        figures = published.figures.get(case.optimization.precision_mode, {})
     if value is None and name not in figures:
         return NO_VALUE
     ours = figure(column, name) + (" broken" if column.broken else "")

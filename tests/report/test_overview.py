@@ -106,6 +106,16 @@ def test_accuracy_stands_beside_the_published() -> None:
     )  # fmt: skip
 
 
+def test_what_litert_gives_has_no_published_figure_of_tf_trt_beside_it() -> None:
+    native, fp16 = with_published(of("a"), random_weights=False)
+    case = fp16.case.model_copy(update={"optimization": make_optimization("FP16", "litert")})
+    found = Accuracy(metrics={"top1": 0.7}, num_images=100)
+    records = [native, fp16.model_copy(update={"case": case})]
+    records = [record.model_copy(update={"accuracy": found}) for record in records]
+    (row,) = listings([*records, *of("b")])["Accuracy"].rows
+    assert row[3:5] == ("0.7000 / 0.7100", "0.7000")
+
+
 def test_batch_sizes_share_a_row_of_accuracy_and_one_may_lack_a_mode() -> None:
     lacks_fp16, both = with_published(of("a", 1))[:1], with_published(of("a", 64))
     assert listings([*lacks_fp16, *both])["Accuracy"].rows == (
