@@ -184,6 +184,8 @@ def _of_zip(archive: zipfile.ZipFile) -> Iterator[Entry]:
 
 def _zip_kind(member: zipfile.ZipInfo) -> str:
     mode = member.external_attr >> 16
+    if not member.filename:  # of which is_dir knows nothing
+        return "file without a name"
     if member.is_dir():
         return "folder"
     if stat.S_IFMT(mode) in (0, stat.S_IFREG):

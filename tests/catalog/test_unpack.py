@@ -139,6 +139,9 @@ MALICIOUS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a file that is a folder too": (
         lambda path: write(path / "a.tar", {"a": b"x", "a/b": b"y"}), "cannot be unpacked",
     ),
+    "no name in a zip": (
+        lambda path: write_zip(path / "a.zip", {"\0a": b"x"}), "'' is a file without a name",
+    ),
     "a sparse file": (
         lambda path: write_tar(path / "a.tar", (tar_member("s", kind=tarfile.GNUTYPE_SPARSE), b"")), "sparse file",
     ),
