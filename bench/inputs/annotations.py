@@ -96,8 +96,10 @@ def check_annotations(path: str) -> None:
 
 
 def _refuse_shares(data: dict[str, Any], path: str) -> None:
-    """An error where all boxes lie in the first pixel: they are shares of the picture's width and height."""
-    if all(max(x + w, y + h) <= 1 for x, y, w, h in (each["bbox"] for each in data["annotations"])):
+    """An error where all boxes lie in the first pixel, and do not fill it: they are shares of width and height."""
+    boxes = [each["bbox"] for each in data["annotations"]]
+    is_whole = all(float(number).is_integer() for box in boxes for number in box)
+    if not is_whole and all(max(x + w, y + h) <= 1 for x, y, w, h in boxes):
         told = f"all {len(data['annotations'])} boxes lie in their picture's first pixel"
         raise DataError(f"{path}: annotations: {told}: COCO's are in pixels; multiply by width and height, as area")
 

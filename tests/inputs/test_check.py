@@ -219,8 +219,9 @@ def test_boxes_given_as_shares_of_their_picture_are_refused(tmp_path: Path) -> N
     told = f"{file}: annotations: all 2 boxes lie in their picture's first pixel: COCO's are in pixels"
     with pytest.raises(DataError, match=re.escape(told)):
         check_annotations(str(file))
-    file.write_text(json.dumps(boxed(*shares, [0, 0, 2, 1])), encoding="utf-8")
-    check_annotations(str(file))
+    for sound in ([*shares, [0, 0, 2, 1]], [[0, 0, 1, 1]]):
+        file.write_text(json.dumps(boxed(*sound)), encoding="utf-8")
+        check_annotations(str(file))
 
 
 def test_an_image_that_annotations_list_under_two_ids_is_refused(tmp_path: Path) -> None:
