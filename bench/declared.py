@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -13,31 +13,38 @@ from bench.errors import ModelError
 
 
 def refuse_another(model: Model, signature: Signature, place: object) -> None:
-    """A ModelError where the model that lies at `place` is not the one that its card means.
+    """A ModelError where the model at `place` is not the one that its card means: by shapes, and inputs' types.
 
+    Names, and the types of outputs, are left to `bench models check`: who exports a model again may choose them, and no
+    figure depends on them.
     Another size than the model was exported for may give other outputs: they are then not looked at.
     """
     if model.declared is None:
         return
-    is_resized = model.edits.resizer_shape is not None
-    declared = model.declared.model_copy(update={"outputs": ()}) if is_resized else model.declared
-    if found := "; ".join(disagreements(declared, signature)):
+    outputs = () if model.edits.resizer_shape is not None else model.declared.outputs
+    declared = model.declared.model_copy(update={"names": "other", "outputs": outputs})
+    if found := "; ".join(disagreements(declared, signature, typed=("input",))):
         remedy = f"put the model there that {declared.card} means, or correct inputs and outputs in it"
         raise ModelError(f"{place}: {found}; {remedy}")
 
 
-def disagreements(declared: Declared, signature: Signature) -> Iterator[str]:
-    """A sentence for each tensor of the card that the model lacks, with those that it has."""
+def disagreements(
+    declared: Declared, signature: Signature, typed: Collection[str] = ("input", "output")
+) -> Iterator[str]:
+    """A sentence for the inputs of the card that the model lacks, with those that it has, and one for the outputs."""
     for what, said, there in (
         ("input", declared.inputs, signature.inputs),
         ("output", declared.outputs, signature.outputs),
     ):
         names = [tensor.name for tensor in said]
         names = signature_names(names, what) if declared.names == "graph" else names
+        lacking = []
         for tensor, name in zip(said, names, strict=True):
             specs = [spec for spec in there if declared.names == "other" or spec.name == name]
-            if not any(_agrees(tensor, spec) for spec in specs):
-                yield _differs(tensor, there, what)
+            if not any(_agrees(tensor, spec, what in typed) for spec in specs):
+                lacking.append(tensor)
+        if lacking:
+            yield _differ(lacking, there, what)
 
 
 def signature_names(tensors: Sequence[str], kind: str) -> list[str]:
@@ -56,14 +63,16 @@ def kind_of(spec: TensorSpec) -> str:
     return "string" if spec.dtype.kind == "O" else str(spec.dtype)
 
 
-def _agrees(tensor: Tensor, spec: TensorSpec) -> bool:
+def _agrees(tensor: Tensor, spec: TensorSpec, with_type: bool) -> bool:
     """An unknown shape, or a dimension that either leaves open, agrees with any."""
-    same_type = spec.dtype == np.dtype(tensor.dtype if tensor.dtype != "string" else object)
+    same_type = not with_type or spec.dtype == np.dtype(tensor.dtype if tensor.dtype != "string" else object)
     same_rank = not spec.shape or len(spec.shape) == len(tensor.shape)
     pairs = zip(spec.shape, tensor.shape, strict=False)
     return same_type and same_rank and all(None in pair or pair[0] == pair[1] for pair in pairs)
 
 
-def _differs(tensor: Tensor, specs: tuple[TensorSpec, ...], what: str) -> str:
-    there = "; ".join(f"{spec.name} {kind_of(spec)} {list(spec.shape)}" for spec in specs)
-    return f"{what} {tensor.name} {tensor.dtype} {list(tensor.shape)} of the card is not the model's: {there}"
+def _differ(tensors: Sequence[Tensor], specs: Sequence[TensorSpec], what: str) -> str:
+    there = ", ".join(f"{spec.name} {kind_of(spec)} {list(spec.shape)}" for spec in specs)
+    said = ", ".join(f"{tensor.name} {tensor.dtype} {list(tensor.shape)}" for tensor in tensors)
+    one = len(tensors) == 1
+    return f"{what if one else f'{what}s'} {said} of the card {'is' if one else 'are'} not the model's: {there}"

@@ -82,16 +82,18 @@ def test_a_run_refuses_what_the_check_of_the_card_refuses_and_measures_what_it_a
 
 
 WRONG = {
-    "name": ([{**IMAGES, "name": "image"}], [SCORES], "input image float32"),
     "type": ([{**IMAGES, "dtype": "uint8"}], [SCORES], r"input images uint8 .* not the model's: images float32"),
     "classes": ([IMAGES], [{**SCORES, "shape": [None, 1001]}], r"output scores float32 \[None, 1001\]"),
 }
 
 
 @pytest.mark.parametrize(("inputs", "outputs", "words"), WRONG.values(), ids=WRONG)
-def test_name_type_and_shape_of_a_saved_model_are_those_of_its_card(inputs: Any, outputs: Any, words: str) -> None:
+def test_type_and_shape_of_a_saved_model_are_those_of_its_card(inputs: Any, outputs: Any, words: str) -> None:
     write_model()
     write([IMAGES], [SCORES], {}, path="mine")
+    look()
+    again = {**SCORES, "name": "with_other_names", "dtype": "int64"}
+    write([{**IMAGES, "name": "exported_again"}], [again], {}, path="mine")
     look()
     write(inputs, outputs, {}, path="mine")
     with pytest.raises(ModelError, match=words):
